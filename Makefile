@@ -1,0 +1,122 @@
+# Everything a developer runs. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+PYTHON  ?=
+MODEL   ?=
+ARGS    ?=
+PIP     := .venv/bin/python -m pip
+STAMPS  := .venv/stamps
+# The tools of .venv first (protoc finds its plugins there), then those unpacked from Debian.
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.cache/debian/bin:$(CURDIR)/.cache/buf/node_modules/.bin:$(PATH)
+# What is installed must not depend on somebody's site-packages.
+export PYTHONNOUSERSITE := 1
+
+.PHONY: help
+help: ## List what there is to make
+	@awk 'BEGIN { FS = ":.*## "; print "make ..." } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Run it --------------------------------------------------------------------------------------------
+
+.PHONY: demo serve
+demo: $(STAMPS)/serve ## Start the service, explain photographs and sentences, write pictures to out/demo
+	@.venv/bin/candor demo $(ARGS)
+
+serve: $(STAMPS)/serve ## Start the service on the committed models (ARGS="--http-address ...")
+	@exec .venv/bin/candor serve $(ARGS)
+
+# Change it -----------------------------------------------------------------------------------------
+
+.PHONY: setup generate lock models
+setup: $(STAMPS)/reference $(STAMPS)/tools ## Virtual environment, packages and test programs, all of them
+
+generate: $(STAMPS)/dev ## Write the code that comes from protos/ and the docs that come from tables
+	@.venv/bin/python scripts/generate.py
+	@.venv/bin/python scripts/tables.py
+
+lock: $(STAMPS)/dev ## Renew requirements/*.txt from pyproject.toml (ARGS=--upgrade)
+	@$(PIP) install --quiet uv
+	@scripts/lock.sh $(ARGS)
+
+models: $(STAMPS)/reference ## Train and export the models again from CANDOR_DATA (MODEL=photos for one)
+	@test -n "$(CANDOR_DATA)" || { echo "make models needs CANDOR_DATA, the folder of the data sets" >&2; exit 1; }
+	@cd models && for model in $(or $(MODEL),photos sentences); do \
+		CANDOR_DATA="$(abspath $(CANDOR_DATA))" ../.venv/bin/python -m zoo train $$model $(ARGS) || exit; \
+	done
+
+# Check it ------------------------------------------------------------------------------------------
+
+.PHONY: check check-format check-lint check-types check-imports check-protos check-generated format
+check: check-format check-lint check-types check-imports check-protos check-generated ## Format, lint, types, import contracts, protobuf, generated files
+
+check-format: $(STAMPS)/dev
+	@ruff format --check --quiet . || { ruff format --diff . | head -n 40; echo "make format mends it" >&2; exit 1; }
+
+check-lint: $(STAMPS)/dev
+	@ruff check --quiet .
+
+check-types: $(STAMPS)/dev
+	@mypy --no-error-summary
+
+check-imports: $(STAMPS)/dev
+	@PYTHONPATH=service lint-imports --no-logo 2>&1 | tail -n 30 > $(STAMPS)/imports.log; \
+		grep -q ' 0 broken' $(STAMPS)/imports.log || { cat $(STAMPS)/imports.log; exit 1; }
+
+check-protos: $(STAMPS)/tools
+	@scripts/check_protos.sh
+
+check-generated: $(STAMPS)/dev
+	@.venv/bin/python scripts/generate.py --check
+	@.venv/bin/python scripts/tables.py --check
+
+format: $(STAMPS)/dev ## Format the code, and mend what the linter can
+	@ruff check --quiet --fix . ; ruff format --quiet .
+
+# Test it -------------------------------------------------------------------------------------------
+
+.PHONY: test test-data
+test: $(STAMPS)/reference $(STAMPS)/tools check ## make check, then the tests that need no data sets
+	@pytest -m "not data" $(ARGS)
+
+test-data: $(STAMPS)/reference $(STAMPS)/tools ## The tests that need the data sets under CANDOR_DATA
+	@test -n "$(CANDOR_DATA)" || { echo "make test-data needs CANDOR_DATA, the folder of the data sets" >&2; exit 1; }
+	@CANDOR_DATA="$(abspath $(CANDOR_DATA))" pytest -m data $(ARGS)
+
+# Set-up: each stamp is newer than what it was made from, so that a second run does nothing ----------
+
+$(STAMPS)/venv: scripts/venv.sh
+	@echo "virtual environment: .venv"
+	@PYTHON="$(PYTHON)" scripts/venv.sh
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/serve: $(STAMPS)/venv requirements/serve.txt requirements/build.txt pyproject.toml
+	@echo "packages: what the service needs"
+	@$(PIP) install --quiet -r requirements/build.txt -r requirements/serve.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/serve requirements/dev.txt
+	@echo "packages: what the checks and tests need"
+	@$(PIP) install --quiet -r requirements/dev.txt
+	@touch $@
+
+$(STAMPS)/reference: $(STAMPS)/dev requirements/torch.txt requirements/torch-peers.txt requirements/reference.txt
+	@echo "packages: torch and the references that we are compared with"
+	@$(PIP) install --quiet -r requirements/torch.txt
+	@$(PIP) install --quiet -r requirements/reference.txt
+	@$(PIP) install --quiet --no-deps -r requirements/torch-peers.txt
+	@touch $@
+
+$(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/buf.sh
+	@echo "programs: redis-server, promtool, buf"
+	@scripts/debian.sh tool redis-server redis-server
+	@scripts/debian.sh tool promtool prometheus
+	@scripts/buf.sh
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what was made: .venv, caches, out/
+	rm -rf .venv .cache out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,63 @@
+"""Random crops, flips and colour changes on a whole batch at once.
+
+One affine `grid_sample` does crop, flip and resize together; nothing works picture by picture.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def uniform(n: int, low: float, high: float, rng: torch.Generator) -> Tensor:
+    """Return n float32 values in [low, high)."""
+    return torch.rand(n, generator=rng) * (high - low) + low
+
+
+def crop_and_flip(x: Tensor, size: int, least_area: float, rng: torch.Generator) -> Tensor:
+    """Cut a random box of at least `least_area` from each picture, mirror half, resize to `size`.
+
+    x is [n, c, h, w]; the result [n, c, size, size]. Aspect ratios are 3/4 to 4/3 (Szegedy et al.
+    2015, arXiv:1409.4842).
+    """
+    n = len(x)
+    area = uniform(n, least_area, 1.0, rng)
+    aspect = torch.exp(uniform(n, -0.2877, 0.2877, rng))
+    half_w = (area * aspect).sqrt().clamp(max=1.0)
+    half_h = (area / aspect).sqrt().clamp(max=1.0)
+    theta = torch.zeros(n, 2, 3)
+    mirror = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0)
+    theta[:, 0, 0] = half_w * mirror
+    theta[:, 1, 1] = half_h
+    theta[:, 0, 2] = uniform(n, -1.0, 1.0, rng) * (1.0 - half_w)
+    theta[:, 1, 2] = uniform(n, -1.0, 1.0, rng) * (1.0 - half_h)
+    # Bilinear sampling reads 2x2 pixels: below 3/4 of the source it would alias, so oversample.
+    over = 2 if size < 0.75 * x.shape[-1] else 1
+    shape = [n, x.shape[1], size * over, size * over]
+    grid = functional.affine_grid(theta, shape, align_corners=False)
+    out = functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    return functional.avg_pool2d(out, over) if over > 1 else out
+
+
+def jitter(x: Tensor, strength: float, rng: torch.Generator) -> Tensor:
+    """Scale brightness, contrast and saturation by 1 +- strength; x in 0..1, [n, 3, h, w]."""
+
+    def factor() -> Tensor:
+        return uniform(len(x), 1 - strength, 1 + strength, rng).view(-1, 1, 1, 1)
+
+    x = x * factor()
+    x = torch.lerp(x.mean((1, 2, 3), keepdim=True), x, factor())
+    return torch.lerp(x.mean(1, keepdim=True), x, factor()).clamp(0.0, 1.0)
+
+
+def erase(x: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Blank one square of side `share` of the picture (DeVries & Taylor 2017, arXiv:1708.04552)."""
+    n, _, h, w = x.shape
+    half = share * h / 2
+    cy = (uniform(n, 0, h, rng)).view(-1, 1, 1, 1)
+    cx = (uniform(n, 0, w, rng)).view(-1, 1, 1, 1)
+    ys = torch.arange(h).view(1, 1, -1, 1)
+    xs = torch.arange(w).view(1, 1, 1, -1)
+    inside = ((ys - cy).abs() < half) & ((xs - cx).abs() < half)
+    return x.masked_fill(inside, 0.5)

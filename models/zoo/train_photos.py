@@ -1,0 +1,186 @@
+"""The photograph recipe: progressive sizes, Muon, a weight average, resumable, ends on time.
+
+Small pictures first and full size last spends a CPU's minutes where they teach most (Howard 2018,
+"fast.ai DAWNBench"; Touvron et al. 2019, arXiv:1906.06423, on training smaller than testing).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo import augment
+from zoo.muon import Muon
+from zoo.photos import PhotoNet
+from zoo.photos64 import Photos
+
+MEAN = (0.48, 0.45, 0.39)
+STD = (0.27, 0.26, 0.28)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Up to `until` (share of the run's time): pictures of `side`, crops of at least `area`."""
+
+    until: float
+    side: int
+    area: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a run does. Time is the budget: slow machines see fewer pictures but end as early."""
+
+    minutes: float = 80.0
+    phases: tuple[Phase, ...] = (
+        Phase(0.35, 32, 0.35),
+        Phase(0.65, 40, 0.35),
+        Phase(0.90, 48, 0.35),
+        Phase(1.0, 64, 0.5),
+    )
+    batch: int = 192
+    angle: float = 0.04
+    head_lr: float = 2e-3
+    smoothing: float = 0.1
+    ema: float = 0.997
+    held_out: int = 40
+    seed: int = 0
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """Subtract the mean and divide by the deviation; pixels in 0..1, [n, 3, h, w]."""
+    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def prepare(pixels: Tensor, side: int, area: float, rng: torch.Generator) -> Tensor:
+    """Turn uint8 pictures into an augmented, normalised training batch."""
+    x = augment.crop_and_flip(pixels.float() / 255, side, area, rng)
+    x = augment.erase(augment.jitter(x, 0.3, rng), 0.3, rng)
+    return normalise(x).contiguous(memory_format=torch.channels_last)
+
+
+def channels_last(net: PhotoNet) -> PhotoNet:
+    """Lay the convolutions' weights out as the CPU kernels like them best."""
+    for weight in net.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return net
+
+
+class Trainer:
+    """A run's state: network, its running average, both optimisers, steps and time so far."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.net = channels_last(PhotoNet())
+        self.average = copy.deepcopy(self.net).eval()
+        convs = [p for p in self.net.parameters() if p.ndim == 4]
+        rest = [p for p in self.net.parameters() if p.ndim < 4]
+        self.muon = Muon(convs)
+        self.adam = torch.optim.AdamW(rest, lr=recipe.head_lr, weight_decay=0.01)
+        self.step = 0
+        self.seconds = 0.0
+
+    def save(self, path: Path) -> None:
+        """Write everything that a later process needs to go on, in one atomic step."""
+        state = {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "adam": self.adam.state_dict(),
+            "muon": self.muon.buffers,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Take up a run where `save` left it."""
+        state = torch.load(path, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.adam.load_state_dict(state["adam"])
+        for buffer, saved in zip(self.muon.buffers, state["muon"], strict=True):
+            buffer.copy_(saved)
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def progress(self) -> float:
+        """Return the share of the time that is used up, at most 1."""
+        return min(1.0, self.seconds / (60 * self.recipe.minutes))
+
+    def phase(self) -> Phase:
+        """Return the present phase."""
+        return next(p for p in self.recipe.phases if self.progress() <= p.until)
+
+    def train_steps(self, photos: Photos, count: int) -> float:
+        """Take `count` steps, or fewer if the time is up; return the mean loss."""
+        losses = []
+        for _ in range(count):
+            began = time.monotonic()
+            losses.append(self._step(photos))
+            self.seconds += time.monotonic() - began
+            if self.progress() >= 1.0:
+                break
+        return float(np.mean(losses))
+
+    def _step(self, photos: Photos) -> float:
+        # Order and augmentation follow from seed and step alone, so a resumed run repeats neither.
+        recipe, phase = self.recipe, self.phase()
+        epoch, place = divmod(self.step, len(photos) // recipe.batch)
+        order = np.random.default_rng((recipe.seed, epoch)).permutation(len(photos))
+        index = order[place * recipe.batch : (place + 1) * recipe.batch]
+        rng = torch.Generator().manual_seed(recipe.seed * 1_000_000 + self.step)
+        self.net.train()
+        x = prepare(torch.from_numpy(photos.pixels[index]), phase.side, phase.area, rng)
+        target = torch.from_numpy(photos.classes[index])
+        loss = functional.cross_entropy(self.net(x), target, label_smoothing=recipe.smoothing)
+        torch.autograd.backward(loss)
+        self._update()
+        return loss.item()
+
+    def _update(self) -> None:
+        self.step += 1
+        # A short warm-up, then linear to nearly zero at the end of the time.
+        scale = min(self.step / 100, 1.0) * (1 - self.progress()) + 1e-3
+        self.muon.step(self.recipe.angle * scale)
+        for group in self.adam.param_groups:
+            group["lr"] = self.recipe.head_lr * scale
+        self.adam.step()
+        self.net.zero_grad(set_to_none=True)
+        follow(self.average, self.net, min(self.recipe.ema, (1 + self.step) / (20 + self.step)))
+
+
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move the average, batch-norm statistics included, towards the network."""
+    target = net.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(target[name], 1 - decay)
+
+
+@torch.no_grad()
+def predict(net: nn.Module, pixels: np.ndarray, side: int = 64) -> Tensor:
+    """Return logits [n, k] of uint8 pictures [n, 3, 64, 64], resized to `side`."""
+    net.eval()
+    out = []
+    for chunk in torch.split(torch.from_numpy(pixels), 250):
+        x = chunk.float() / 255
+        if side != x.shape[-1]:
+            x = functional.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
+        out.append(net(normalise(x).contiguous(memory_format=torch.channels_last)))
+    return torch.cat(out)
+
+
+def accuracy(logits: Tensor, classes: np.ndarray, top: int = 1) -> float:
+    """Return the share of rows whose class is among the `top` highest logits."""
+    best = logits.topk(top, 1).indices
+    return float((best == torch.from_numpy(classes)[:, None]).any(1).double().mean())

@@ -1,0 +1,224 @@
+"""The composition root: every part built once, started in order, stopped in reverse.
+
+Start: models, cache, workers, engine, then the ports; ready when all of them are. Stop: say so,
+refuse new work, let what is in flight finish within `drain_s`.
+"""
+
+import asyncio
+import ctypes
+import logging
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, perf_counter
+
+import uvloop
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from candor import __version__
+from candor.engine.digest import cache_secret
+from candor.engine.engine import Engine
+from candor.engine.house import House
+from candor.engine.redis_cache import RedisCache, open_redis
+from candor.engine.tiers import Tiers, memory_tier
+from candor.engine.workers import Limits, Workers
+from candor.errors import InvalidOption
+from candor.log import start_logging
+from candor.metrics import Metrics
+from candor.runtime.model import Model, ModelPolicy, load_model
+from candor.runtime.repository import Folder
+from candor.runtime.session import SessionPolicy
+from candor.runtime.store import Store
+from candor.settings import Settings
+from candor.wire.health import Readiness
+from candor.wire.http import http_app, metrics_app, serving_http
+from candor.wire.server import start_grpc
+
+__all__ = ["Service", "serve", "serving"]
+
+_LOG = logging.getLogger("candor.app")
+
+# glibc's names for what mallopt changes (malloc.h).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_MALLOPT = (
+    (_M_MMAP_THRESHOLD, 32 * 2**20),
+    (_M_TRIM_THRESHOLD, 256 * 2**20),
+    (_M_TOP_PAD, 16 * 2**20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that answers.
+
+    Attributes:
+        grpc_address, http_address, metrics_address: host and port, as bound (never port 0).
+    """
+
+    grpc_address: str
+    http_address: str
+    metrics_address: str
+    engine: Engine
+    store: Store[Model]
+    readiness: Readiness
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncGenerator[Service, None]:
+    """Serve while the block runs; drain when it ends.
+
+    Raises:
+        InvalidModel: the model root is no repository. A broken model in it is only logged.
+        InvalidOption: a setting that cannot be followed.
+        OSError: an address that cannot be bound.
+    """
+    metrics = Metrics(_registry())
+    readiness = Readiness()
+    store = _store(settings, metrics)
+    await asyncio.to_thread(store.load_all)
+    limits = Limits(settings.workers, settings.predict_queue, settings.explain_queue)
+    async with AsyncExitStack() as stack:
+        workers = Workers(limits, metrics)
+        stack.push_async_callback(workers.close)
+        secret = cache_secret(_secret_material(settings))
+        cache = _cache(settings, metrics, secret)
+        stack.push_async_callback(cache.close)
+        engine = Engine(store, House(cache, workers, metrics), secret=secret)
+        http = await stack.enter_async_context(
+            serving_http(http_app(readiness), settings.http_address)
+        )
+        scrape = await stack.enter_async_context(
+            serving_http(metrics_app(readiness, metrics.registry), settings.metrics_address)
+        )
+        rpc = await start_grpc(
+            settings.grpc_address,
+            engine,
+            store,
+            readiness,
+            metrics,
+            max_message_bytes=settings.max_message_bytes,
+        )
+        readiness.set("ready")
+        try:
+            yield Service(rpc.address, http, scrape, engine, store, readiness)
+        finally:
+            readiness.set("draining")
+            until = monotonic() + settings.drain_s
+            drained = asyncio.create_task(workers.drain(settings.drain_s))
+            await rpc.stop(settings.drain_s)
+            await drained
+            _LOG.info("drained", extra={"left_s": round(until - monotonic(), 3)})
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code.
+
+    Raises:
+        CandorError, OSError: as `serving`.
+    """
+    start_logging(settings.log_level)
+    _keep_large_blocks()
+    uvloop.run(_serve(settings))
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    began = perf_counter()
+    async with serving(settings) as service:
+        _LOG.info(
+            "ready",
+            extra={
+                "version": __version__,
+                "grpc": service.grpc_address,
+                "http": service.http_address,
+                "metrics": service.metrics_address,
+                "models": [f"{e.name}/{e.version}: {e.state}" for e in service.store.entries()],
+                "started_s": round(perf_counter() - began, 3),
+            },
+        )
+        await stop.wait()
+        _LOG.info("stopping", extra={"drain_s": settings.drain_s})
+
+
+def _store(settings: Settings, metrics: Metrics) -> Store[Model]:
+    policy = ModelPolicy(
+        session=SessionPolicy(settings.providers, settings.intra_op_threads),
+        max_image_pixels=settings.max_image_pixels,
+        on_run=metrics.program_ran,
+    )
+
+    def load(folder: Folder) -> Model:
+        began = perf_counter()
+        model = load_model(folder, policy)
+        seconds = perf_counter() - began
+        metrics.model_loaded(model.id, model.provider, seconds)
+        _LOG.info(
+            "model loaded",
+            extra={
+                "model": model.id.name,
+                "version": model.id.version,
+                "digest": model.id.digest,
+                "provider": model.provider,
+                "seconds": round(seconds, 3),
+            },
+        )
+        return model
+
+    return Store(settings.model_root, load, model_name=settings.model_name)
+
+
+def _cache(settings: Settings, metrics: Metrics, secret: bytes) -> Tiers:
+    memory = memory_tier(settings.cache_memory_bytes, settings.cache_ttl_s)
+    redis = None
+    if settings.redis_url:
+        try:
+            client = open_redis(settings.redis_url, settings.redis_timeout_ms / 1000)
+        except ValueError as error:
+            # The URL may hold a password: it is not repeated.
+            raise InvalidOption(f"redis_url is not one that Redis understands: {error}") from error
+        redis = RedisCache(
+            client,
+            metrics,
+            namespace=settings.cache_namespace,
+            ttl_s=settings.cache_ttl_s,
+            timeout_s=settings.redis_timeout_ms / 1000,
+        )
+    return Tiers(memory, redis, metrics, secret)
+
+
+def _secret_material(settings: Settings) -> bytes:
+    if not settings.cache_key_file:
+        return settings.cache_namespace.encode()
+    try:
+        return Path(settings.cache_key_file).read_bytes()
+    except OSError as error:
+        raise InvalidOption(
+            f"cache_key_file '{settings.cache_key_file}' cannot be read: {error.strerror}"
+        ) from error
+
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _keep_large_blocks() -> None:
+    """Let malloc keep the memory of large messages instead of returning it after each.
+
+    Page faults on fresh memory were half of the server's CPU time at 600 kB a message.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        for parameter, value in _MALLOPT:
+            libc.mallopt(parameter, value)
+    except (OSError, AttributeError):  # another libc: only slower
+        _LOG.debug("mallopt is not available")

@@ -1,0 +1,311 @@
+"""A mutable ONNX graph under construction.
+
+Invariant: every value has one producer, and the type of each value (as far as it can be inferred)
+is known as soon as the node that writes it is appended, so that rules can nest.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    ValueInfoProto,
+    checker,
+    helper,
+    numpy_helper,
+)
+
+from candor.autodiff.order import operands, subgraphs, topological
+from candor.autodiff.values import Shape, infer, merge, shape_of_type, tensor_type
+from candor.errors import InvalidModel, NotFound
+
+__all__ = ["Graph"]
+
+
+class Graph:
+    """An ONNX graph that can be read, appended to, rewired and finished into a model.
+
+    Nodes are private copies; initialisers are shared with the model they came from and never
+    written to.
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        source = model.graph
+        self._frame = _frame(model)
+        self._nodes: list[NodeProto] = []
+        self._initializers: dict[str, TensorProto] = {t.name: t for t in source.initializer}
+        self._inputs = {v.name: v.type for v in source.input if v.name not in self._initializers}
+        self._outputs: list[str] = [value.name for value in source.output]
+        self._producers: dict[str, NodeProto] = {}
+        self._consumers: dict[str, list[NodeProto]] = {}
+        self._arrays: dict[str, np.ndarray] = {}
+        self._names: set[str] = {name for node in source.node for name in _names(node)}
+        self._names |= {*self._inputs, *self._initializers}
+        self._types: dict[str, TypeProto] = dict(self._inputs)
+        self._types |= {v.name: v.type for v in (*source.value_info, *source.output)}
+        self._types |= {
+            name: tensor_type(tensor.data_type, tuple(tensor.dims))
+            for name, tensor in self._initializers.items()
+        }
+        for node in source.node:
+            self._index(_copy(node))
+
+    def copy(self) -> Self:
+        """Return an independent graph that shares only the initialisers' data."""
+        twin = type(self).__new__(type(self))
+        twin._frame = self._frame
+        twin._nodes = []
+        twin._producers, twin._consumers = {}, {}
+        twin._inputs, twin._outputs = dict(self._inputs), list(self._outputs)
+        twin._initializers, twin._arrays = dict(self._initializers), dict(self._arrays)
+        twin._names, twin._types = set(self._names), dict(self._types)
+        for node in self._nodes:
+            twin._index(_copy(node))
+        return twin
+
+    # Reading
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the graph's inputs; initialisers are not among them."""
+        return tuple(self._inputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the declared outputs, in order."""
+        return tuple(self._outputs)
+
+    @property
+    def nodes(self) -> list[NodeProto]:
+        """The nodes, each after the producers of what it reads."""
+        return topological(self._nodes, {*self._inputs, *self._initializers})
+
+    @property
+    def opset(self) -> int:
+        """The version of the default operator set."""
+        return next(o.version for o in self._frame.opset_import if o.domain in ("", "ai.onnx"))
+
+    def shape(self, value: str) -> Shape | None:
+        """Return the shape: an int or a symbol per axis, None where unknown; None without rank."""
+        return shape_of_type(self._types.get(value))
+
+    def rank(self, value: str) -> int | None:
+        """Return the number of axes, or None if it is unknown."""
+        shape = self.shape(value)
+        return None if shape is None else len(shape)
+
+    def dtype(self, value: str) -> int:
+        """Return the element type as a TensorProto enum; UNDEFINED (0) if it is unknown."""
+        known = self._types.get(value)
+        return known.tensor_type.elem_type if known is not None else TensorProto.UNDEFINED
+
+    def known(self, value: str) -> bool:
+        """Tell whether the graph has a value of this name."""
+        return value in self._inputs or value in self._initializers or value in self._producers
+
+    def producer(self, value: str) -> NodeProto | None:
+        """Return the node that writes the value; None for inputs and initialisers."""
+        return self._producers.get(value)
+
+    def consumers(self, value: str) -> list[NodeProto]:
+        """Return the nodes that read the value, directly or from within a subgraph."""
+        return list(self._consumers.get(value, ()))
+
+    def constant(self, value: str) -> np.ndarray | None:
+        """Return the value as a read-only array if it is an initialiser or a Constant node."""
+        if value not in self._arrays:
+            tensor = self._initializers.get(value)
+            if tensor is None and (node := self.producer(value)) is not None:
+                tensor = next((a.t for a in node.attribute if a.name == "value"), None)
+                tensor = tensor if node.op_type == "Constant" else None
+            if tensor is None:
+                return None
+            array = numpy_helper.to_array(tensor)
+            array.flags.writeable = False
+            self._arrays[value] = array
+        return self._arrays[value]
+
+    # Writing
+
+    def fresh(self, hint: str) -> str:
+        """Reserve a name that no value or node has."""
+        name, count = hint, 0
+        while name in self._names:
+            count += 1
+            name = f"{hint}_{count}"
+        self._names.add(name)
+        return name
+
+    def append(self, node: NodeProto) -> None:
+        """Add a node and infer the types of its outputs."""
+        self._index(node)
+        self.infer(node)
+
+    def infer(self, node: NodeProto) -> None:
+        """Learn what can be of the types of a node's outputs from those of its inputs."""
+        opsets = list(self._frame.opset_import)
+        for name, known in infer(node, self._types, self.constant, opsets).items():
+            self._types[name] = merge(self._types.get(name), known)
+
+    def declare(self, value: str, like: str) -> None:
+        """State that a value has the type and shape of another, where inference knew less."""
+        if (known := self._types.get(like)) is not None:
+            self._types[value] = merge(self._types.get(value), known)
+
+    def add_input(self, name: str, dtype: int, shape: Shape) -> str:
+        """Declare a further input of the graph.
+
+        Raises:
+            InvalidModel: if the name is taken.
+        """
+        if name in self._names:
+            raise InvalidModel(f"the graph has a value '{name}' already")
+        self._names.add(name)
+        self._inputs[name] = self._types[name] = tensor_type(dtype, shape)
+        return name
+
+    def add_initializer(self, array: np.ndarray, hint: str) -> str:
+        """Store a constant array and return the name of its value."""
+        name = self.fresh(hint)
+        tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        tensor.dims[:] = array.shape  # ascontiguousarray gives a scalar an axis
+        self._initializers[name] = tensor
+        self._types[name] = tensor_type(tensor.data_type, array.shape)
+        return name
+
+    def add_output(self, value: str, name: str | None = None) -> str:
+        """Declare an output, through an Identity if it is to have another name."""
+        if name is not None and name != value:
+            if name in self._names:
+                raise InvalidModel(f"the graph has a value '{name}' already")
+            self._names.add(name)
+            self.append(helper.make_node("Identity", [value], [name], name=name))
+        output = value if name is None else name
+        if output not in self._outputs:
+            self._outputs.append(output)
+        return output
+
+    def name_output(self, node: NodeProto, index: int) -> str:
+        """Return the name of a node's output, giving it one if the model left it out."""
+        while len(node.output) <= index:
+            node.output.append("")
+        if not node.output[index]:
+            node.output[index] = self.fresh(f"{node.name or node.op_type}/output_{index}")
+            self._producers[node.output[index]] = node
+            self.infer(node)
+        return node.output[index]
+
+    def set_operand(self, node: NodeProto, index: int, value: str) -> None:
+        """Make one node read another value in one place."""
+        old, node.input[index] = node.input[index], value
+        if old not in operands(node):
+            self._consumers[old].remove(node)
+        self._read(node, value)
+
+    def replace_uses(self, old: str, new: str) -> None:
+        """Make every node that reads `old` read `new`; outputs and producers stay."""
+        for node in self._consumers.pop(old, []):
+            _rename(node, old, new)
+            self._read(node, new)
+
+    def finish(self, outputs: Sequence[str]) -> ModelProto:
+        """Build a checked model that computes just these values.
+
+        Nodes, initialisers and inputs that the outputs do not need are left out.
+
+        Raises:
+            NotFound: if an output is not a value of the graph.
+            InvalidModel: if the result breaks ONNX's rules.
+        """
+        if absent := [name for name in outputs if not self.known(name)]:
+            raise NotFound(f"the graph has no value '{absent[0]}'")
+        nodes, needed = self._closure(outputs)
+        model = _copy_model(self._frame)
+        model.graph.node.extend(nodes)
+        model.graph.initializer.extend(t for n, t in self._initializers.items() if n in needed)
+        model.graph.input.extend(_info(n, t) for n, t in self._inputs.items() if n in needed)
+        model.graph.output.extend(_info(name, self._types.get(name)) for name in outputs)
+        try:
+            checker.check_model(model)
+        except checker.ValidationError as error:
+            raise InvalidModel(f"the compiled graph is not valid ONNX: {error}") from error
+        return model
+
+    def body(self, outputs: Sequence[str]) -> GraphProto:
+        """Build the graph of an If or Scan body, which may read values of the graph around it."""
+        made = GraphProto(name=self._frame.graph.name)
+        made.node.extend(self._nodes)
+        made.initializer.extend(self._initializers.values())
+        made.input.extend(_info(name, known) for name, known in self._inputs.items())
+        made.output.extend(_info(name, self._types.get(name)) for name in outputs)
+        return made
+
+    def blank(self, name: str) -> Self:
+        """Return an empty graph for the same operator sets."""
+        frame = _copy_model(self._frame)
+        frame.graph.name = name
+        return type(self)(frame)
+
+    def _closure(self, outputs: Sequence[str]) -> tuple[list[NodeProto], set[str]]:
+        needed, kept = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.output):
+                kept.append(node)
+                needed.update(operands(node))
+        return kept[::-1], needed
+
+    def _index(self, node: NodeProto) -> None:
+        self._nodes.append(node)
+        self._producers |= {name: node for name in node.output if name}
+        for name in dict.fromkeys(operands(node)):
+            self._read(node, name)
+
+    def _read(self, node: NodeProto, value: str) -> None:
+        readers = self._consumers.setdefault(value, [])
+        if not any(reader is node for reader in readers):
+            readers.append(node)
+
+
+def _frame(model: ModelProto) -> ModelProto:
+    frame = ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
+    frame.opset_import.extend(model.opset_import)
+    frame.metadata_props.extend(model.metadata_props)
+    frame.graph.name = model.graph.name or "graph"
+    return frame
+
+
+def _copy(node: NodeProto) -> NodeProto:
+    twin = NodeProto()
+    twin.CopyFrom(node)
+    return twin
+
+
+def _copy_model(model: ModelProto) -> ModelProto:
+    twin = ModelProto()
+    twin.CopyFrom(model)
+    return twin
+
+
+def _info(name: str, known: TypeProto | None) -> ValueInfoProto:
+    return ValueInfoProto(name=name, type=known)
+
+
+def _names(node: NodeProto) -> list[str]:
+    inner = [name for body in subgraphs(node) for n in body.node for name in _names(n)]
+    return [node.name, *node.input, *node.output, *inner]
+
+
+def _rename(node: NodeProto, old: str, new: str) -> None:
+    node.input[:] = [new if name == old else name for name in node.input]
+    for body in subgraphs(node):
+        shadowed = any(old in (*inner.output,) for inner in body.node)
+        if not shadowed and old not in {value.name for value in body.input}:
+            for inner in body.node:
+                _rename(inner, old, new)
+            for value in body.output:
+                value.name = new if value.name == old else value.name

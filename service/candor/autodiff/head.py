@@ -1,0 +1,144 @@
+"""The head of a network as an exact class activation map needs it: mean over space, then linear."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from onnx import NodeProto
+
+from candor.autodiff.graph import Graph
+
+__all__ = ["CamHead", "cam_head", "unwrapped"]
+
+
+class CamHead(NamedTuple):
+    """score = mean of `layer` over the axes `averaged`, times `weight` [k, c], plus `bias` [k].
+
+    `channel` is the layer's axis that the weight multiplies; no bias is zero.
+    """
+
+    layer: str
+    weight: str
+    bias: str | None
+    averaged: tuple[int, ...]
+    channel: int
+
+
+class _Linear(NamedTuple):
+    """score = weight [k, c] times operand [n, c], plus bias [k]."""
+
+    operand: str
+    weight: np.ndarray
+    bias: np.ndarray | None
+
+
+_RESHAPES: Final = frozenset({"Dropout", "Flatten", "Identity", "Reshape", "Squeeze"})
+
+
+def unwrapped(graph: Graph, value: str) -> str:
+    """Walk back over operators that only rename or reshape."""
+    while (node := graph.producer(value)) is not None and node.op_type in _RESHAPES:
+        value = node.input[0]
+    return value
+
+
+def cam_head(graph: Graph, score: str) -> CamHead | str:
+    """Return the head, its weights as (new) initialisers, or the reason why there is none."""
+    linear = _linear(graph, score)
+    pooled = unwrapped(graph, score if linear is None else linear.operand)
+    node = graph.producer(pooled)
+    averaged = None if node is None else _averaged(graph, node)
+    if node is None or averaged is None:
+        found = "an input" if node is None else f"{node.op_type} (node '{node.name or pooled}')"
+        what = "scores" if linear is None else "linear layer before the scores"
+        return f"the {what} must follow a mean over space; found {found}"
+    layer = node.input[0]
+    shape = graph.shape(layer) or ()
+    rest = [axis for axis in range(len(shape)) if axis not in averaged]
+    if len(rest) != 2:
+        return f"the mean of '{layer}' leaves {len(rest)} axes, not batch and channels"
+    channels = shape[rest[1]]
+    weight = linear.weight if linear else _identity(graph, score, channels)
+    if weight is None or weight.shape[1] != channels:
+        return f"the channels of '{layer}' are not what the scores are linear in"
+    bias = None if linear is None else linear.bias
+    return CamHead(
+        layer=layer,
+        weight=graph.add_initializer(weight, "cam/weight"),
+        bias=None if bias is None else graph.add_initializer(bias, "cam/bias"),
+        averaged=averaged,
+        channel=rest[1],
+    )
+
+
+def _identity(graph: Graph, score: str, channels: int | str | None) -> np.ndarray | None:
+    """Without a linear layer the channels are the classes (Lin et al. 2014, arXiv:1312.4400)."""
+    shape = graph.shape(score) or ()
+    return np.eye(channels, dtype=np.float32) if shape[-1:] == (channels,) else None
+
+
+def _linear(graph: Graph, score: str) -> _Linear | None:
+    node, shift = graph.producer(score), None
+    if node is not None and node.op_type == "Add":
+        constants = [graph.constant(name) for name in node.input]
+        if (constants[0] is None) == (constants[1] is None):
+            return None
+        index = 0 if constants[0] is None else 1
+        shift = constants[1 - index]
+        node = graph.producer(node.input[index])
+    if node is None:
+        return None
+    found = _product(graph, node)
+    if found is None or shift is None:
+        return found
+    k = len(found.weight)
+    if shift.size != k or shift.shape[-1:] != (k,):
+        return None
+    shift = shift.reshape(k)
+    return found._replace(bias=shift if found.bias is None else found.bias + shift)
+
+
+def _product(graph: Graph, node: NodeProto) -> _Linear | None:
+    """Read a MatMul, Gemm or 1x1 Conv whose weights are constants as a linear map."""
+    constants = [graph.constant(name) for name in node.input[1:]]
+    if not constants or any(array is None for array in constants):
+        return None
+    weight, bias = constants[0], constants[1] if len(constants) > 1 else None
+    if weight is None:
+        return None
+    given = {a.name: a for a in node.attribute}
+    if node.op_type == "MatMul" and weight.ndim == 2:
+        return _Linear(node.input[0], weight.T, None)
+    if node.op_type == "Gemm" and not ("transA" in given and given["transA"].i):
+        alpha = given["alpha"].f if "alpha" in given else 1.0
+        beta = given["beta"].f if "beta" in given else 1.0
+        flipped = "transB" in given and given["transB"].i
+        scaled = (weight if flipped else weight.T) * weight.dtype.type(alpha)
+        k = len(scaled)
+        return _Linear(
+            node.input[0],
+            scaled,
+            None if bias is None else np.broadcast_to(bias * bias.dtype.type(beta), (1, k))[0],
+        )
+    point = graph.shape(node.input[0])
+    if node.op_type == "Conv" and point is not None and set(point[2:]) == {1}:
+        single = weight.reshape(weight.shape[0], -1)
+        return _Linear(node.input[0], single, bias) if set(weight.shape[2:]) == {1} else None
+    return None
+
+
+def _averaged(graph: Graph, node: NodeProto) -> tuple[int, ...] | None:
+    """Return the axes that a node averages over, all of each; None if it does not."""
+    rank = graph.rank(node.input[0])
+    if rank is None:
+        return None
+    if node.op_type == "GlobalAveragePool":
+        return tuple(range(2, rank))
+    if node.op_type == "ReduceMean":
+        axes = graph.constant(node.input[1]) if len(node.input) > 1 else None
+        return None if axes is None else tuple(sorted(int(axis) % rank for axis in axes))
+    if node.op_type == "AveragePool":
+        before, after = graph.shape(node.input[0]) or (), graph.shape(node.output[0]) or ()
+        kernel = next(tuple(a.ints) for a in node.attribute if a.name == "kernel_shape")
+        if kernel == before[2:] and set(after[2:]) == {1}:
+            return tuple(range(2, rank))
+    return None

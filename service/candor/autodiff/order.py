@@ -1,0 +1,71 @@
+"""What a node reads, and an order in which everything is written before it is read.
+
+A node reads its inputs and, if it holds subgraphs (If, Loop, Scan), the outer values they capture.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+
+from onnx import GraphProto, NodeProto
+
+from candor.errors import InvalidModel
+
+__all__ = ["operands", "subgraphs", "topological"]
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """Yield the graphs that a node holds as attributes."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def operands(node: NodeProto) -> list[str]:
+    """Name every value that a node reads, the ones captured by its subgraphs included."""
+    captured = [name for body in subgraphs(node) for name in _captures(body)]
+    return [name for name in (*node.input, *captured) if name]
+
+
+def _captures(body: GraphProto) -> list[str]:
+    own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+    own |= {name for node in body.node for name in node.output}
+    read = [name for node in body.node for name in operands(node)]
+    read += [value.name for value in body.output]
+    return [name for name in dict.fromkeys(read) if name not in own]
+
+
+def topological(nodes: Sequence[NodeProto], available: Iterable[str]) -> list[NodeProto]:
+    """Sort nodes so that each comes after the producers of what it reads; stable otherwise.
+
+    Raises:
+        InvalidModel: if the graph has a cycle or reads a value that nothing produces.
+    """
+    made = set(available)
+    writer = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    waits: list[set[int]] = []
+    readers: list[list[int]] = [[] for _ in nodes]
+    for index, node in enumerate(nodes):
+        missing = [name for name in operands(node) if name not in made]
+        if unknown := next((name for name in missing if name not in writer), None):
+            raise InvalidModel(f"node '{node.name}' ({node.op_type}) reads '{unknown}', "
+                               "which nothing in the graph produces")
+        waits.append({writer[name] for name in missing})
+        for source in waits[-1]:
+            readers[source].append(index)
+    return [nodes[index] for index in _released(waits, readers)]
+
+
+def _released(waits: list[set[int]], readers: list[list[int]]) -> Iterator[int]:
+    done = 0
+    ready = [index for index, sources in enumerate(waits) if not sources]  # sorted: a heap
+    while ready:
+        index = heappop(ready)
+        yield index
+        done += 1
+        for reader in readers[index]:
+            waits[reader].discard(index)
+            if not waits[reader]:
+                heappush(ready, reader)
+    if done < len(waits):
+        raise InvalidModel("the graph has a cycle")

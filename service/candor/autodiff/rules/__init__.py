@@ -1,0 +1,34 @@
+"""Derivative rules, one theme to a file; importing this package fills the table."""
+
+from candor.autodiff.rules import (
+    activations,
+    conv,
+    elementwise,
+    indexing,
+    linear,
+    normalize,
+    pooling,
+    recurrent,
+    reduce,
+    shape,
+)
+from candor.autodiff.rules.table import BLOCKED, NO_GRADIENT, RULES, Site, key, vjp
+
+__all__ = [
+    "BLOCKED",
+    "NO_GRADIENT",
+    "RULES",
+    "Site",
+    "activations",
+    "conv",
+    "elementwise",
+    "indexing",
+    "key",
+    "linear",
+    "normalize",
+    "pooling",
+    "recurrent",
+    "reduce",
+    "shape",
+    "vjp",
+]

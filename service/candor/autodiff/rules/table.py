@@ -1,0 +1,178 @@
+"""The table of derivative rules, and what a rule sees of the node it differentiates.
+
+A rule maps the cotangents of a node's outputs to one cotangent per differentiable operand. An
+operator that is in none of the three tables is refused when it lies on the way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from onnx import NodeProto, helper
+
+from candor.autodiff.emitter import Attribute, Emitter
+from candor.autodiff.graph import Graph
+from candor.autodiff.values import Shape
+from candor.errors import UnsupportedOperator
+
+__all__ = ["ALL", "BLOCKED", "NO_GRADIENT", "RULES", "Apply", "Rule", "Site", "key", "vjp"]
+
+ALL: Final = None  # the operands of a variadic operator: Concat, Max, Sum
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A node on the way back: its operands, attributes, and the cotangents of its outputs.
+
+    `cotangents` has an entry per output, None for those that nothing on the way depends on; a rule
+    runs only if at least one is given.
+    """
+
+    graph: Graph
+    node: NodeProto
+    cotangents: tuple[str | None, ...]
+    wanted: frozenset[int]
+
+    @property
+    def g(self) -> str:
+        """The cotangent of the first output; refuses if only others have one."""
+        if self.cotangents[0] is None:
+            raise self.refusal("only its first output can be differentiated")
+        return self.cotangents[0]
+
+    @property
+    def x(self) -> str:
+        """The first operand."""
+        return self.node.input[0]
+
+    @property
+    def y(self) -> str:
+        """The first output."""
+        return self.node.output[0]
+
+    def operand(self, index: int) -> str | None:
+        """Return an operand's name, or None if the node leaves it out."""
+        given = index < len(self.node.input) and self.node.input[index]
+        return given or None
+
+    def constant(self, index: int) -> np.ndarray | None:
+        """Return an operand that is known while compiling, else None."""
+        name = self.operand(index)
+        return None if name is None else self.graph.constant(name)
+
+    def required(self, index: int, what: str) -> np.ndarray:
+        """Return an operand that must be known while compiling."""
+        if (array := self.constant(index)) is None:
+            raise self.refusal(f"its {what} must be a constant")
+        return array
+
+    def shape(self, index: int) -> Shape:
+        """Return an operand's shape; refuses if not even its rank is known."""
+        shape = self.graph.shape(self.node.input[index])
+        if shape is None:
+            raise self.refusal(f"the rank of its operand '{self.node.input[index]}' is unknown")
+        return shape
+
+    def integer(self, name: str, default: int) -> int:
+        """Return an int attribute."""
+        return next((int(a.i) for a in self.node.attribute if a.name == name), default)
+
+    def number(self, name: str, default: float) -> float:
+        """Return a float attribute."""
+        return next((float(a.f) for a in self.node.attribute if a.name == name), default)
+
+    def text(self, name: str, default: str) -> str:
+        """Return a string attribute."""
+        return next((a.s.decode() for a in self.node.attribute if a.name == name), default)
+
+    def integers(self, name: str, default: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Return an attribute that is a list of ints; empty without it and without a default."""
+        found = next((a for a in self.node.attribute if a.name == name), None)
+        return tuple(default or ()) if found is None else tuple(found.ints)
+
+    def has(self, name: str) -> bool:
+        """Tell whether the node carries the attribute."""
+        return any(a.name == name for a in self.node.attribute)
+
+    def attributes(self, *names: str) -> dict[str, Attribute]:
+        """Return those of the named attributes that the node carries."""
+        return {
+            a.name: helper.get_attribute_value(a) for a in self.node.attribute if a.name in names
+        }
+
+    def refusal(self, reason: str) -> UnsupportedOperator:
+        """Make the error that says why this node cannot be differentiated."""
+        return UnsupportedOperator(key(self.node), self.node.name or self.node.output[0], reason)
+
+
+Apply = Callable[[Emitter, Site], Sequence[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How to differentiate an operator.
+
+    `operands` are those it has a cotangent for, None meaning all. `stops` are further float
+    operands whose influence has derivative zero or none; integers and booleans never matter.
+    """
+
+    apply: Apply
+    operands: tuple[int, ...] | None
+    stops: frozenset[int]
+
+    def differentiable(self, node: NodeProto) -> Sequence[int]:
+        """Return the indices of the operands for which the rule has a cotangent."""
+        return range(len(node.input)) if self.operands is None else self.operands
+
+
+RULES: dict[str, Rule] = {}
+
+
+def vjp(
+    *op_types: str, operands: tuple[int, ...] | None = (0,), stops: Sequence[int] = ()
+) -> Callable[[Apply], Apply]:
+    """Enter a rule into the table under its operators' types; a second one is a mistake."""
+
+    def enter(apply: Apply) -> Apply:
+        for op_type in op_types:
+            if op_type in RULES:
+                raise ValueError(f"two rules for {op_type}")
+            RULES[op_type] = Rule(apply, operands, frozenset(stops))
+        return apply
+
+    return enter
+
+
+def key(node: NodeProto) -> str:
+    """Return a node's name in the tables: its type, with the domain unless that is ONNX's own."""
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+
+
+# What these write is constant almost everywhere (or not a number at all), so that nothing is lost
+# where the way back ends at them.
+NO_GRADIENT: Final = frozenset(
+    "And ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil ConstantOfShape "
+    "Equal EyeLike Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual NonZero Not OneHot Or "
+    "RandomNormalLike RandomUniformLike Round Shape Sign Size StringNormalizer Xor".split()
+)
+
+_QUANTISED = "its rounding has derivative zero, and a straight-through estimate is not built yet"
+_CONTROL = "control flow has no rule yet"
+
+BLOCKED: Final = {
+    "Bernoulli": "it draws at random",
+    "ConvInteger": _QUANTISED,
+    "DequantizeLinear": _QUANTISED,
+    "DynamicQuantizeLinear": _QUANTISED,
+    "If": _CONTROL,
+    "Loop": _CONTROL,
+    "MatMulInteger": _QUANTISED,
+    "Multinomial": "it draws at random",
+    "NonMaxSuppression": "it selects boxes, which has no derivative",
+    "QLinearConv": _QUANTISED,
+    "QLinearMatMul": _QUANTISED,
+    "QuantizeLinear": _QUANTISED,
+    "Scan": _CONTROL,
+    "Unique": "it sorts values into a set, which has no derivative",
+}

@@ -1,0 +1,59 @@
+"""From flags of `candor explain` to the client's arguments."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TypedDict
+
+from candor.cli.exits import UsageError
+from candor.client.asking import TargetLike
+from candor.result import Explained, Images, Payload
+
+__all__ = ["Asked", "asking_of", "methods_of"]
+
+
+class Asked(TypedDict, total=False):
+    """What is asked beside the rows, in the client's words."""
+
+    version: str
+    targets: list[list[TargetLike]]
+    explained: Explained
+    budget_ms: float
+    render: float
+
+
+def asking_of(args: argparse.Namespace, payload: Payload) -> Asked:
+    """The arguments that were given; the server's defaults stand for the others."""
+    asked: Asked = {"version": args.version}
+    if args.target:
+        asked["targets"] = [list(args.target)]
+    if args.explained:
+        asked["explained"] = args.explained
+    if args.budget_ms is not None:
+        asked["budget_ms"] = args.budget_ms
+    if args.out and isinstance(payload, Images):
+        asked["render"] = args.opacity
+    return asked
+
+
+def methods_of(names: str, options: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Options by method, as text; the client knows their types.
+
+    Raises:
+        UsageError: an option that is not METHOD.NAME=VALUE, or of a method that is not asked for.
+    """
+    methods: dict[str, dict[str, str]] = {
+        name.strip(): {} for name in names.split(",") if name.strip()
+    }
+    if not methods:
+        raise UsageError("--methods names no method")
+    for option in options:
+        key, separator, value = option.partition("=")
+        method, dot, name = key.partition(".")
+        if not separator or not dot or not name:
+            raise UsageError(f"--option is '{option}'; it has the form METHOD.NAME=VALUE")
+        if method not in methods:
+            raise UsageError(
+                f"--option {option} is for '{method}', but --methods asks for {', '.join(methods)}"
+            )
+        methods[method][name] = value
+    return methods

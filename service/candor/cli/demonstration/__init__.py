@@ -1,0 +1,1 @@
+"""What `candor demo` shows, in parts: its inputs, its service, its pages."""

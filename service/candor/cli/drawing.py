@@ -1,0 +1,72 @@
+"""An explained row in the terminal: its classes, its answers, and the words of a text."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from candor.cli.outcome import figure_of, print_row, target_name, warnings_of
+from candor.client import Answer, Explanation
+from candor.render.tokens import coloured_text, token_table
+from candor.result import TextView
+
+__all__ = ["print_explained_row", "print_tokens"]
+
+
+def print_explained_row(
+    console: Console,
+    explanation: Explanation,
+    row: int,
+    labels: Sequence[str],
+    *,
+    name: str,
+    text: str | None,
+) -> None:
+    """Print what the model says of a row, and how each method explains it."""
+    print_row(console, explanation.prediction, name, row)
+    answers = [answer for answer in explanation.answers if answer.row == row]
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("method", "target", "explains", "of", "figure", "model runs", "cache"):
+        table.add_column(heading)
+    for answer in answers:
+        table.add_row(
+            answer.method + ("" if answer.complete else " (cut short)"),
+            escape(target_name(answer.target, labels)),
+            _shown(answer, "explained"),
+            _shown(answer, str(answer.trust.get("explained"))),
+            figure_of(answer),
+            _shown(answer, "n_evaluations"),
+            answer.cache or "",
+        )
+    console.print(table)
+    for warning in dict.fromkeys(line for answer in answers for line in warnings_of(answer)):
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
+    view = explanation.prediction.rows[row].view
+    if text is not None and isinstance(view, TextView):
+        print_tokens(console, text, view, answers, labels)
+    console.print()
+
+
+def print_tokens(
+    console: Console, text: str, view: TextView, answers: Sequence[Answer], labels: Sequence[str]
+) -> None:
+    """Print the text in the colours of each method, then every token with bars; by target."""
+    for position in sorted({answer.position for answer in answers}):
+        of_target = [
+            answer
+            for answer in answers
+            if answer.position == position and answer.values.shape == (len(view.tokens),)
+        ]
+        if not of_target:
+            continue
+        console.print(f"\nfor [bold]{escape(target_name(of_target[0].target, labels))}[/]")
+        for answer in of_target:
+            console.print(coloured_text(text, view, answer.method, answer.values))
+        values = {answer.method: answer.values for answer in of_target}
+        console.print(token_table(view.tokens, view.known, values))
+
+
+def _shown(answer: Answer, key: str) -> str:
+    value = answer.trust.get(key)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,137 @@
+"""Classify and explain pictures, texts or tensors with a running service.
+
+For pictures, --out receives one PNG for each method and target with the map on the picture that
+was sent, and one JSON file for each row with values and trust records. Texts are drawn here, in
+colours and bars.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from candor.cli.asking import asking_of, methods_of
+from candor.cli.drawing import print_explained_row
+from candor.cli.inputs import Rows, add_input_arguments, read_rows
+from candor.cli.outcome import answer_record, row_record
+from candor.cli.progress import progress_bars
+from candor.cli.remote import (
+    add_model_arguments,
+    add_server_arguments,
+    only_input,
+    row_arguments,
+)
+from candor.client import Client, Explanation
+from candor.result import Texts
+
+__all__ = ["EXAMPLES", "arguments", "run"]
+
+EXAMPLES = """\
+  candor explain cat.jpg --model photos --methods grad_cam,lime --out out/
+  candor explain cat.jpg --model photos --methods lime --option lime.n_samples=300
+  candor explain cat.jpg --model photos --methods grad_cam --target "tabby cat" --target lion
+  candor explain --text "Not a bad film." --model sentences --methods gradient,lime
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `candor explain`."""
+    add_input_arguments(parser)
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--methods", required=True, metavar="A,B", help="cam, grad_cam, gradient, lime, ..."
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="METHOD.NAME=VALUE",
+        help="an option of a method, for instance lime.n_samples=300; may be repeated",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="label, index, or two joined by '-': why the first rather than the second; may be "
+        "repeated (default: the top class of each row)",
+    )
+    parser.add_argument(
+        "--explained", choices=("score", "probability"), help="instead of the method's own choice"
+    )
+    parser.add_argument("--cache", choices=("use", "refresh", "bypass"), default="use")
+    parser.add_argument(
+        "--budget-ms", type=float, metavar="MS", help="return the best there is after this time"
+    )
+    parser.add_argument(
+        "--opacity", type=float, default=0.5, metavar="0..1", help="of the map on the picture (0.5)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write pictures and JSON files there"
+    )
+    add_server_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain, and show or write the answers."""
+    with Client(args.server) as client:
+        model = client.model(args.model, args.version, timeout_s=args.timeout_s)
+        rows = read_rows(args, only_input(model))
+        with progress_bars() as show:
+            explanation = client.explain(
+                args.model,
+                [methods_of(args.methods, args.option)],
+                on_progress=show,
+                timeout_s=args.timeout_s,
+                **asking_of(args, rows.payload),
+                **row_arguments(rows.payload),
+            )
+    records = _records(rows, explanation, model.labels)
+    written = _write(args.out, records, rows, explanation) if args.out else []
+    if args.json:
+        json.dump(records, sys.stdout)
+        print()
+        return 0
+    console = Console(highlight=False)
+    texts = rows.payload.texts if isinstance(rows.payload, Texts) else ()
+    for row, name in enumerate(rows.names):
+        text = texts[row] if texts else None
+        print_explained_row(console, explanation, row, model.labels, name=name, text=text)
+    for file in written:
+        print(file)
+    return 0
+
+
+def _records(rows: Rows, explanation: Explanation, labels: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        row_record(explanation.prediction, name, row)
+        | {"answers": [answer_record(a, labels) for a in explanation.answers if a.row == row]}
+        for row, name in enumerate(rows.names)
+    ]
+
+
+def _write(
+    folder: Path, records: list[dict[str, Any]], rows: Rows, explanation: Explanation
+) -> list[Path]:
+    """Write each row's record, and each answer's picture if it has one; the files written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for answer in explanation.answers:
+        if answer.overlay_png:
+            place = f".{answer.position + 1}" if _several_targets(explanation) else ""
+            file = folder / f"{rows.names[answer.row]}.{answer.method}{place}.png"
+            file.write_bytes(answer.overlay_png)
+            files.append(file)
+    for record in records:
+        file = folder / f"{record['name']}.json"
+        file.write_text(json.dumps(record), encoding="utf-8")
+        files.append(file)
+    return files
+
+
+def _several_targets(explanation: Explanation) -> bool:
+    return any(answer.position > 0 for answer in explanation.answers)

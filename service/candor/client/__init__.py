@@ -1,0 +1,35 @@
+"""The Python client: `Client` and `AsyncClient`, answers as numpy arrays, errors of candor's own.
+
+It needs grpcio, protobuf and numpy, nothing of the server.
+"""
+
+from candor.client.aio import AsyncClient
+from candor.client.answers import (
+    Answer,
+    Estimate,
+    Explanation,
+    ModelInfo,
+    ModelSummary,
+    Prediction,
+    Progress,
+    RankedClass,
+    Row,
+)
+from candor.client.asking import Asking, Rows
+from candor.client.sync import Client
+
+__all__ = [
+    "Answer",
+    "Asking",
+    "AsyncClient",
+    "Client",
+    "Estimate",
+    "Explanation",
+    "ModelInfo",
+    "ModelSummary",
+    "Prediction",
+    "Progress",
+    "RankedClass",
+    "Row",
+    "Rows",
+]

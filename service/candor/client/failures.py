@@ -1,0 +1,49 @@
+"""From gRPC's errors back to candor's own, with the server's message."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import grpc
+from grpc import StatusCode
+
+from candor import errors
+
+__all__ = ["translated"]
+
+_BY_CODE: Mapping[StatusCode, type[errors.CandorError]] = MappingProxyType(
+    {
+        StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
+        StatusCode.NOT_FOUND: errors.NotFound,
+        StatusCode.FAILED_PRECONDITION: errors.Unsupported,
+        # Without a word of ours it is gRPC that refused the message.
+        StatusCode.RESOURCE_EXHAUSTED: errors.TooLarge,
+        StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+        StatusCode.CANCELLED: errors.Cancelled,
+        StatusCode.UNAVAILABLE: errors.Unavailable,
+        StatusCode.UNIMPLEMENTED: errors.Unsupported,
+    }
+)
+_BY_NAME: Mapping[str, type[errors.CandorError]] = MappingProxyType(
+    # UnsupportedOperator wants its parts, which do not travel.
+    {name: getattr(errors, name) for name in errors.__all__}
+    | {"UnsupportedOperator": errors.Unsupported}
+)
+
+
+def translated(error: grpc.RpcError) -> errors.CandorError:
+    """The error that the server raised, or the nearest to what gRPC reports."""
+    call: Any = error
+    message = call.details() or "the call failed without a message"
+    trailers = _texts(call.trailing_metadata() or ())
+    kind = _BY_NAME.get(trailers.get("candor-error", "")) or _BY_CODE.get(
+        call.code(), errors.InternalError
+    )
+    if kind is errors.Overloaded:
+        pushback_ms = trailers.get("grpc-retry-pushback-ms", "")
+        return errors.Overloaded(message, int(pushback_ms) / 1000 if pushback_ms.isdigit() else 1.0)
+    return kind(message)
+
+
+def _texts(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    return {key: value for key, value in metadata if isinstance(value, str)}

@@ -1,0 +1,171 @@
+"""The client for ordinary code."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+
+from candor.client.answers import (
+    Estimate,
+    Explanation,
+    ModelInfo,
+    ModelSummary,
+    Prediction,
+    Progress,
+)
+from candor.client.asking import Asking, Methods, Rows, explain_request, predict_request
+from candor.client.failures import translated
+from candor.client.reading import (
+    read_explanation,
+    read_model,
+    read_prediction,
+    read_progress,
+    read_summary,
+)
+from candor.errors import InternalError, Unavailable
+from candor.v1 import explanation_pb2 as pb
+from candor.v1 import model_pb2
+from candor.v1.explanation_pb2_grpc import ExplanationServiceStub
+from candor.v1.model_pb2_grpc import ModelServiceStub
+
+__all__ = ["OPTIONS", "Client"]
+
+# The server's limit is the one that counts.
+OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+
+
+class Client:
+    """A connection to a server, shared by any number of threads.
+
+    Every call raises the errors of `candor.errors` with the server's message; `timeout_s` is the
+    deadline that travels with it.
+
+    with Client("127.0.0.1:8001") as client:
+        answer = client.explain("photos", ["grad_cam"], images=["cat.jpg"]).of("grad_cam")
+    """
+
+    def __init__(self, target: str) -> None:
+        """Connect when first used; `target` is host:port."""
+        self._target = target
+        self._channel = grpc.insecure_channel(target, options=OPTIONS)
+        self._explanations = ExplanationServiceStub(self._channel)
+        self._models = ModelServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; calls under way are cancelled."""
+        self._channel.close()
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Return once the server takes requests.
+
+        Raises:
+            Unavailable: it does not within the time.
+        """
+        check: Any = self._channel.unary_unary("/grpc.health.v1.Health/Check")
+        with _translating():
+            try:
+                # An empty request asks for the whole server; 8, 1 is `status: SERVING`.
+                answer = check(b"", timeout=timeout_s, wait_for_ready=True)
+            except grpc.RpcError as error:
+                raise Unavailable(f"no server answers at {self._target}") from error
+        if answer != b"\x08\x01":
+            raise Unavailable(f"the server at {self._target} does not take requests yet")
+
+    def models(self, *, timeout_s: float | None = None) -> tuple[ModelSummary, ...]:
+        """List all models, the broken ones with the reason."""
+        with _translating():
+            response = self._models.ListModels(model_pb2.ListModelsRequest(), timeout=timeout_s)
+        return tuple(map(read_summary, response.models))
+
+    def model(self, name: str, version: str = "", *, timeout_s: float | None = None) -> ModelInfo:
+        """Describe one model."""
+        request = model_pb2.GetModelRequest(name=name, version=version)
+        with _translating():
+            response = self._models.GetModel(request, timeout=timeout_s)
+        return read_model(response.model)
+
+    def predict(
+        self, model: str, *, timeout_s: float | None = None, **rows: Unpack[Rows]
+    ) -> Prediction:
+        """Classify rows: `images=`, `texts=` or `tensors=`."""
+        request = predict_request(model, rows)
+        with _translating():
+            response = self._explanations.Predict(request, timeout=timeout_s)
+        return read_prediction(response.prediction)
+
+    def explain(
+        self,
+        model: str,
+        methods: Methods,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        timeout_s: float | None = None,
+        **asking: Unpack[Asking],
+    ) -> Explanation:
+        """Classify and explain rows.
+
+        Args:
+            model: its name.
+            methods: names, or mappings from name to options:
+                `["grad_cam", {"lime": {"n_samples": 300}}]`.
+            on_progress: called on the way, with partial answers where the method has them.
+            timeout_s: the deadline.
+            **asking: the rows and how to explain them, see `Asking`.
+        """
+        request = explain_request(model, methods, asking)
+        with _translating():
+            if on_progress is None:
+                return read_explanation(self._explanations.Explain(request, timeout=timeout_s))
+            return self._watched(request, on_progress, timeout_s)
+
+    def estimate(
+        self,
+        model: str,
+        methods: Methods,
+        *,
+        timeout_s: float | None = None,
+        **asking: Unpack[Asking],
+    ) -> Estimate:
+        """Say what `explain` with the same arguments would cost, without running it."""
+        request = pb.EstimateRequest(explain=explain_request(model, methods, asking))
+        with _translating():
+            response = self._explanations.Estimate(request, timeout=timeout_s)
+        return Estimate(response.model_calls, response.milliseconds, response.bytes)
+
+    def _watched(
+        self,
+        request: pb.ExplainRequest,
+        on_progress: Callable[[Progress], None],
+        timeout_s: float | None,
+    ) -> Explanation:
+        stream = pb.ExplainStreamRequest(explain=request)
+        call = self._explanations.ExplainStream(stream, timeout=timeout_s)
+        try:
+            for event in call:
+                if event.WhichOneof("event") == "result":
+                    return read_explanation(event.result)
+                on_progress(read_progress(event.progress))
+        finally:
+            call.cancel()
+        raise InternalError("the stream ended without a result")
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise translated(error) from error

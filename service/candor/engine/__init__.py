@@ -1,0 +1,1 @@
+"""One request's way through the house: key, cache, single flight, queue, run, answer."""

@@ -1,0 +1,123 @@
+"""Interactive explanations: many rows and targets out of one run, the prediction with them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from candor.engine.entry import Entry
+from candor.engine.model import Model
+from candor.engine.plan import Ask
+from candor.errors import InternalError
+from candor.explain.explainers import INTERACTIVE
+from candor.explain.subject import CamFormula, Geometry, GradientRun, PathRun, Subject
+from candor.result import Array, Attribution, Explained, Scores
+
+__all__ = ["RowSays", "entry_of", "frozen", "rows_of", "run_batch"]
+
+RowSays = tuple[Mapping[str, Array], Scores | None]
+"""What the model says of one row: its own outputs, each [1, ...], and the scores [1, k]."""
+
+
+def run_batch(
+    model: Model, subject: Subject, asks: Sequence[Ask], known: Mapping[int, RowSays]
+) -> list[Entry]:
+    """Explain rows that share method and options in one run.
+
+    Args:
+        model: to rebuild its outputs from the run's scores.
+        subject: the same model, as explainers see it.
+        asks: what is asked, one or more.
+        known: what the model says of a row, where that cannot be rebuilt from scores.
+    """
+    witness = _Witness(subject)
+    explain = INTERACTIVE[type(asks[0].options)]
+    attributions = explain(witness, [ask.question for ask in asks], asks[0].options)
+    if known:
+        says = [known[ask.row] for ask in asks]
+    else:
+        scores = witness.scores
+        outputs = None if scores is None else model.outputs_from(scores)
+        if scores is None or outputs is None or len(scores.score) != len(asks):
+            raise InternalError(f"{attributions[0].method} did not report the scores of its run")
+        says = rows_of(outputs, scores, len(asks))
+    return [entry_of(attribution, row) for attribution, row in zip(attributions, says, strict=True)]
+
+
+def rows_of(outputs: Mapping[str, Array], scores: Scores | None, n_rows: int) -> list[RowSays]:
+    """Cut a run's results into rows that can be kept apart."""
+
+    def says(row: int) -> RowSays:
+        part = slice(row, row + 1)
+        own = {
+            name: frozen(array[part] if array.shape[:1] == (n_rows,) else array[None])
+            for name, array in outputs.items()
+        }
+        if scores is None:
+            return own, None
+        return own, Scores(frozen(scores.score[part]), frozen(scores.probability[part]))
+
+    return [says(row) for row in range(n_rows)]
+
+
+def entry_of(attribution: Attribution, says: RowSays) -> Entry:
+    """An answer that can be kept and shared."""
+    segments = attribution.segments
+    kept = Attribution(
+        attribution.method,
+        frozen(attribution.values.astype(np.float32, copy=False)),
+        attribution.trust,
+        None if segments is None else frozen(segments.astype(np.int32, copy=False)),
+    )
+    return Entry(kept, *says)
+
+
+def frozen(array: Array) -> Array:
+    """The array, read-only, and on its own: a view would keep its whole batch in memory."""
+    if array.base is not None or not array.flags.c_contiguous:
+        array = array.copy()
+    array.setflags(write=False)
+    return array
+
+
+class _Witness:
+    """A subject that remembers the scores of its last explaining run."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.scores: Scores | None = None
+
+    @property
+    def geometry(self) -> Geometry:
+        return self._subject.geometry
+
+    @property
+    def n_classes(self) -> int:
+        return self._subject.n_classes
+
+    def predict(self, x: Array) -> Scores:
+        return self._subject.predict(x)
+
+    def cam(
+        self, x: Array, direction: Array, formula: CamFormula, layer: str, *, normalise: bool
+    ) -> tuple[Scores, Array]:
+        self.scores, maps = self._subject.cam(x, direction, formula, layer, normalise=normalise)
+        return self.scores, maps
+
+    def cam_layer(self, formula: CamFormula, layer: str | None) -> str:
+        return self._subject.cam_layer(formula, layer)
+
+    def gradient(self, x: Array, direction: Array, explained: Explained) -> GradientRun:
+        run = self._subject.gradient(x, direction, explained)
+        self.scores = run.scores
+        return run
+
+    def path(
+        self, x: Array, baseline: Array, alphas: Array, direction: Array, explained: Explained
+    ) -> PathRun:
+        return self._subject.path(x, baseline, alphas, direction, explained)
+
+    def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
+        return self._subject.perturb(x, baseline, segments, masks)
+
+    def slices(self, n: int) -> Iterator[slice]:
+        return self._subject.slices(n)

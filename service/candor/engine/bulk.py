@@ -1,0 +1,125 @@
+"""Long explanations: slice by slice, with progress, budgets, and one computation per key."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from candor.engine.assemble import Found
+from candor.engine.batch import RowSays, entry_of
+from candor.engine.flight import Seat
+from candor.engine.gather import all_of
+from candor.engine.house import House, Landed, keep, named, origin
+from candor.engine.plan import Ask, Plan
+from candor.engine.watch import OnProgress, Partial, Watch, Watcher
+from candor.explain.explainers import BULK
+from candor.result import Attribution
+
+__all__ = ["Wishes", "answer_bulk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What this request wants of its long explanations.
+
+    Attributes:
+        budget_at_s: monotonic instant from which the best so far will do; infinity never.
+        on_progress: makes the listener of an ask; None where nobody listens.
+        on_answer: told of each answer as it comes.
+    """
+
+    budget_at_s: float
+    on_progress: Callable[[Ask], OnProgress] | None
+    on_answer: Callable[[Ask, Found], None]
+
+
+async def answer_bulk(
+    house: House,
+    plan: Plan,
+    asks: Sequence[Ask],
+    says: Mapping[int, RowSays],
+    wishes: Wishes,
+) -> dict[str, Found]:
+    """Answer questions that the cache could not.
+
+    Args:
+        house: shared by all requests.
+        plan: of this request.
+        asks: distinct, of bulk methods.
+        says: what the model says of the rows.
+        wishes: budget and listeners.
+
+    Returns:
+        Answers by flight.
+
+    Raises:
+        Overloaded, Unavailable: there is no place for another long explanation.
+    """
+    # As many at a time as there are slots: a request of a thousand rows takes no larger share of
+    # the rotation than one of a few.
+    turns = asyncio.Semaphore(house.workers.slots)
+
+    async def answer(ask: Ask) -> Found:
+        async with turns:
+            with named(ask, plan):
+                found = await _answer(house, plan, ask, says[ask.row], wishes)
+            wishes.on_answer(ask, found)
+            return found
+
+    # Those who only wait for others' computations need no place of their own.
+    leads = any(ask.flight not in house.flights for ask in asks)
+    with house.workers.place(plan.model.id.name) if leads else nullcontext():
+        answers = await all_of(answer(ask) for ask in asks)
+    return {ask.flight: found for ask, found in zip(asks, answers, strict=True)}
+
+
+async def _answer(house: House, plan: Plan, ask: Ask, says: RowSays, wishes: Wishes) -> Found:
+    while True:
+        # Memory again: a flight may have landed since the look-up. From here to the launch nothing
+        # is awaited.
+        if plan.reads and ask.key and (entry := house.cache.peek(ask.key)) is not None:
+            return Found(entry, "hit")
+        seat = house.flights.join(ask.flight) or _launch(house, plan, ask, says)
+        with seat:
+            landed = await _landing(seat, ask, says, wishes)
+        if landed.complete or time.monotonic() >= wishes.budget_at_s:
+            return Found(landed.entry, origin(plan, ask, joined=seat.joined), landed.complete)
+        # It ended with the budget of those who had been there; ours is not over: on by ourselves.
+
+
+def _launch(house: House, plan: Plan, ask: Ask, says: RowSays) -> Seat[Landed, Watch]:
+    watch = Watch()
+    compute = partial(_compute, house, plan, ask, says, watch)
+    return house.flights.launch([ask.flight], compute, watch)[ask.flight]
+
+
+async def _landing(seat: Seat[Landed, Watch], ask: Ask, says: RowSays, wishes: Wishes) -> Landed:
+    """Wait for the answer, or for what is known of it when our budget is over."""
+    listener = None if wishes.on_progress is None else wishes.on_progress(ask)
+    watcher = Watcher(wishes.budget_at_s, listener)
+    seat.note.join(watcher)
+    try:
+        ends: set[asyncio.Future[Any]] = {seat.landing, watcher.partial}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if seat.landing.done():
+            return seat.landing.result()
+        return Landed(entry_of(watcher.partial.result().attribution, says), complete=False)
+    finally:
+        seat.note.leave(watcher)
+
+
+async def _compute(
+    house: House, plan: Plan, ask: Ask, says: RowSays, watch: Watch
+) -> dict[str, Landed | Exception]:
+    explain = BULK[type(ask.options)]
+    model = plan.model.id
+    steps = house.pace.timed(model.digest, explain(plan.subject, ask.question, ask.options))
+    outcome: Attribution | Partial = await house.workers.advance(steps, watch.observe, model.name)
+    if isinstance(outcome, Partial):
+        return {ask.flight: Landed(entry_of(outcome.attribution, says), complete=False)}
+    entry = entry_of(outcome, says)
+    keep(house, plan, [ask], [entry])
+    return {ask.flight: Landed(entry)}

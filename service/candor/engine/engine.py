@@ -1,0 +1,202 @@
+"""One request's way through the house, as the list of its steps."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from candor.engine.assemble import Found, assemble
+from candor.engine.batch import RowSays, rows_of
+from candor.engine.bulk import Wishes, answer_bulk
+from candor.engine.deadline import Deadline
+from candor.engine.estimate import estimate_plan
+from candor.engine.gather import within
+from candor.engine.house import House, distinct, look_up
+from candor.engine.interactive import answer_interactive
+from candor.engine.model import Model, ModelStore
+from candor.engine.plan import Ask, Plan, is_bulk, make_plan
+from candor.engine.reports import Reporter
+from candor.engine.request import (
+    Estimate,
+    ExplainRequest,
+    Explanation,
+    Prediction,
+    PredictRequest,
+    Report,
+)
+from candor.metrics import WorkClass
+from candor.result import Encoded, Scores
+
+__all__ = ["Engine", "OnReport", "Report"]
+
+OnReport: TypeAlias = Callable[[Report], None]
+
+
+class Engine:
+    """Answers predictions, explanations and estimates; all its methods run on the event loop."""
+
+    def __init__(self, store: ModelStore, house: House, *, secret: bytes) -> None:
+        """Put the parts together.
+
+        Args:
+            store: where the models are.
+            house: cache, workers, metrics.
+            secret: of the cache keys, 32 bytes (`digest.cache_secret`).
+        """
+        self.store = store
+        self.house = house
+        self._secret = secret
+
+    async def predict(self, request: PredictRequest, deadline: Deadline) -> Prediction:
+        """Run the model, plainly: the answer is ONNX Runtime's.
+
+        Raises:
+            NotFound, InvalidInput, InvalidModel, Overloaded, DeadlineExceeded, Unavailable.
+        """
+        async with within(deadline):
+            model = await self._find(request)
+            with self.house.workers.inside(model.id.name, "interactive"):
+                run = partial(_predict, self.house, model, request)
+                return await self.house.workers.run(run, model.id.name, deadline)
+
+    async def explain(
+        self, request: ExplainRequest, deadline: Deadline, on_report: OnReport | None = None
+    ) -> Explanation:
+        """Predict and explain every row, for every target, by every method.
+
+        Args:
+            request: what to explain.
+            deadline: when nobody waits any more.
+            on_report: called on the event loop, for every answer at least once.
+
+        Raises:
+            CandorError: any kind but Cancelled and InternalError, as its message says.
+        """
+        bulk = any(is_bulk(options) for options in request.methods)
+        work_class: WorkClass = "bulk" if bulk else "interactive"
+        async with within(deadline):
+            model = await self._find(request)
+            with self.house.workers.inside(model.id.name, work_class):
+                return await self._explain(model, request, deadline, on_report)
+
+    async def estimate(self, request: ExplainRequest) -> Estimate:
+        """Say what `explain` would cost, the cache not counted.
+
+        Raises:
+            CandorError: where the request is wrong, as `explain` would.
+        """
+        model = await self._find(request)
+        return await estimate_plan(self.house, await self._plan(model, request, Deadline()))
+
+    async def _explain(
+        self,
+        model: Model,
+        request: ExplainRequest,
+        deadline: Deadline,
+        on_report: OnReport | None,
+    ) -> Explanation:
+        began = time.monotonic()
+        plan = await self._plan(model, request, deadline)
+        planned = time.monotonic()
+
+        reporter = Reporter(plan, on_report)
+        found = await look_up(self.house, plan)
+        reporter.found(found)
+        looked_up = time.monotonic()
+
+        missing = [ask for ask in distinct(plan.asks) if ask.flight not in found]
+        short = [ask for ask in missing if not is_bulk(ask.options)]
+        long = [ask for ask in missing if is_bulk(ask.options)]
+
+        known = {} if _runs_tell(plan) else await self._predict_rows(plan, short, deadline)
+        answered = await answer_interactive(self.house, plan, short, known)
+        reporter.found(answered)
+        found |= answered
+
+        says = _said(plan, found) | known
+        silent = [ask for ask in plan.asks if ask.row not in says]
+        says |= await self._predict_rows(plan, silent, deadline)
+        wishes = Wishes(
+            math.inf if request.budget_s is None else began + request.budget_s,
+            reporter.listener,
+            reporter.answered,
+        )
+        found |= await answer_bulk(self.house, plan, long, says, wishes)
+
+        for ask in plan.asks:
+            self.house.metrics.cache("explanation", found[ask.flight].status)
+        ended = time.monotonic()
+        timings_s = {
+            "prepare": planned - began,
+            "look_up": looked_up - planned,
+            "compute": ended - looked_up,
+            "total": ended - began,
+        }
+        return assemble(plan, found, [says[row] for row in range(plan.n_rows)], timings_s)
+
+    async def _find(self, request: PredictRequest | ExplainRequest) -> Model:
+        if request.version:  # may have to be loaded first
+            return await asyncio.to_thread(self.store.get, request.model, request.version)
+        return self.store.get(request.model)
+
+    async def _plan(self, model: Model, request: ExplainRequest, deadline: Deadline) -> Plan:
+        plan = partial(make_plan, model, request, self._secret)
+        return await self.house.workers.run(plan, model.id.name, deadline)
+
+    async def _predict_rows(
+        self, plan: Plan, asks: Iterable[Ask], deadline: Deadline
+    ) -> dict[int, RowSays]:
+        """What the model says of these asks' rows, from a run of its own."""
+        rows = sorted({ask.row for ask in asks})
+        if not rows:
+            return {}
+        run = partial(_predict_plan, self.house, plan, rows)
+        return await self.house.workers.run(run, plan.model.id.name, deadline)
+
+
+# In a slot ---------------------------------------------------------------------------------------
+
+
+def _predict(house: House, model: Model, request: PredictRequest) -> Prediction:
+    encoded: Encoded = model.encode(request.payload)
+    tensors = model.check(encoded.tensors)
+    outputs = model.run(tensors, request.outputs)
+    house.metrics.batch(model.id.name, len(encoded.views))
+    return Prediction(model.id, outputs, model.scores_of(outputs), model.labels, encoded.views)
+
+
+def _predict_plan(house: House, plan: Plan, rows: list[int]) -> dict[int, RowSays]:
+    tensors = plan.tensors
+    if len(rows) < plan.n_rows:
+        tensors = {
+            name: array[rows] if array.shape[:1] == (plan.n_rows,) else array
+            for name, array in tensors.items()
+        }
+    outputs = plan.model.run(tensors)
+    house.metrics.batch(plan.model.id.name, len(rows))
+    says = rows_of(outputs, plan.model.scores_of(outputs), len(rows))
+    return dict(zip(rows, says, strict=True))
+
+
+# What is known without one -----------------------------------------------------------------------
+
+
+def _runs_tell(plan: Plan) -> bool:
+    """Whether the scores of an explaining run are enough to rebuild the model's own outputs."""
+    if plan.output is not None:  # they may be another output's scores than the model's default
+        return False
+    nothing = np.zeros((1, plan.subject.n_classes), dtype=np.float32)
+    return plan.model.outputs_from(Scores(nothing, nothing)) is not None
+
+
+def _said(plan: Plan, found: dict[str, Found]) -> dict[int, RowSays]:
+    """What cached and fresh answers say of their rows."""
+    return {
+        ask.row: (found[ask.flight].entry.outputs, found[ask.flight].entry.scores)
+        for ask in plan.asks
+        if ask.flight in found
+    }

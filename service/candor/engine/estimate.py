@@ -1,0 +1,66 @@
+"""What an explanation would cost, from what such explanations have cost so far."""
+
+import time
+from functools import partial
+
+import numpy as np
+
+from candor.engine.deadline import Deadline
+from candor.engine.house import House
+from candor.engine.plan import Ask, Plan, is_bulk
+from candor.engine.request import Estimate
+from candor.explain.explainers import evaluations
+from candor.explain.layout import position_shape
+from candor.explain.options import Lime
+from candor.explain.parse import method_name
+
+__all__ = ["estimate_plan"]
+
+
+async def estimate_plan(house: House, plan: Plan) -> Estimate:
+    """Cost of answering every ask of a plan from scratch.
+
+    Runs the model once where nothing is known of its speed yet.
+    """
+    name, digest = plan.model.id.name, plan.model.id.digest
+    calls = await house.workers.run(partial(_calls, plan), name, Deadline())
+    methods = {method_name(ask.options) for ask in plan.asks}
+    if any(house.pace.seconds(digest, method) is None for method in methods):
+        await house.workers.run(partial(_measure, house, plan), name, Deadline())
+    seconds = sum(
+        count * (house.pace.seconds(digest, method) or 0.0) for method, count in calls.items()
+    )
+    return Estimate(
+        model_calls=sum(calls.values()),
+        milliseconds=1000 * seconds,
+        bytes=sum(_bytes(plan, ask) for ask in plan.asks),
+    )
+
+
+def _calls(plan: Plan) -> dict[str, int]:
+    """Rows through the model by method; a prediction of its own only where no method brings it."""
+    calls: dict[str, int] = {}
+    for ask in plan.asks:
+        count = evaluations(plan.subject, ask.question, ask.options)
+        method = method_name(ask.options)
+        calls[method] = calls.get(method, 0) + count
+    if all(is_bulk(ask.options) for ask in plan.asks):
+        calls["predict"] = plan.n_rows
+    return calls
+
+
+def _measure(house: House, plan: Plan) -> None:
+    x = plan.asks[0].question.x
+    plan.subject.predict(x)  # the first run builds and warms the program
+    began = time.perf_counter()
+    plan.subject.predict(x)
+    house.pace.note(plan.model.id.digest, "predict", 1, time.perf_counter() - began)
+
+
+def _bytes(plan: Plan, ask: Ask) -> int:
+    """Size of one answer's arrays: float32 values, and for lime its int32 segments."""
+    shape = ask.question.x.shape[1:]
+    positions = int(np.prod(position_shape(shape, plan.subject.geometry)))
+    keeps_channels = getattr(ask.options, "channels", "sum") == "keep"
+    values = int(np.prod(shape)) if keeps_channels else positions
+    return 4 * values + (4 * positions if isinstance(ask.options, Lime) else 0)

@@ -1,0 +1,108 @@
+"""Explanations that cost about a prediction: in batches, ahead of all bulk work, once per key."""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Final
+
+from candor.engine.assemble import Found
+from candor.engine.batch import RowSays, run_batch
+from candor.engine.deadline import Deadline
+from candor.engine.entry import Entry
+from candor.engine.flight import Seat
+from candor.engine.gather import all_of
+from candor.engine.house import House, Landed, keep, named, origin
+from candor.engine.plan import Ask, Plan
+from candor.engine.watch import Watch
+from candor.errors import InvalidArgument
+from candor.explain.options import Options
+from candor.explain.parse import method_name
+
+__all__ = ["answer_interactive"]
+
+_MAX_ROWS: Final = 64
+"""Of one run: a larger batch gains nothing and would hold its slot for seconds."""
+
+
+async def answer_interactive(
+    house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, RowSays]
+) -> dict[str, Found]:
+    """Answer questions that the cache could not.
+
+    Args:
+        house: shared by all requests.
+        plan: of this request.
+        asks: distinct, of interactive methods.
+        known: what the model says of the rows, where the runs cannot tell.
+
+    Returns:
+        Answers by flight.
+    """
+    batches: dict[Options, list[Ask]] = defaultdict(list)
+    for ask in asks:
+        batches[ask.options].append(ask)
+    parts = [
+        batch[start : start + _MAX_ROWS]
+        for batch in batches.values()
+        for start in range(0, len(batch), _MAX_ROWS)
+    ]
+    answered = await all_of(_answer_batch(house, plan, part, known) for part in parts)
+    return {flight: found for part in answered for flight, found in part.items()}
+
+
+async def _answer_batch(
+    house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, RowSays]
+) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    seats: list[tuple[Ask, Seat[Landed, Watch]]] = []
+    with ExitStack() as leaving:
+        alone: list[Ask] = []
+        for ask in asks:
+            # Memory again: a flight may have landed between the look-up and now. From here to the
+            # launch nothing is awaited.
+            if plan.reads and ask.key and (entry := house.cache.peek(ask.key)) is not None:
+                found[ask.flight] = Found(entry, "hit")
+            elif (seat := house.flights.join(ask.flight)) is not None:
+                seats.append((ask, leaving.enter_context(seat)))
+            else:
+                alone.append(ask)
+        if alone:
+            compute = partial(_compute, house, plan, alone, known)
+            launched = house.flights.launch([ask.flight for ask in alone], compute, Watch())
+            seats += [(ask, leaving.enter_context(launched[ask.flight])) for ask in alone]
+        for ask, seat in seats:
+            with named(ask, plan):
+                landed = await seat.result()
+            found[ask.flight] = Found(landed.entry, origin(plan, ask, joined=seat.joined))
+    return found
+
+
+async def _compute(
+    house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, RowSays]
+) -> dict[str, Landed | Exception]:
+    try:
+        # No deadline: others may join. The flight is cancelled when the last of them has left.
+        entries = await house.workers.run(
+            partial(_run, house, plan, asks, known), plan.model.id.name, Deadline()
+        )
+    except InvalidArgument as error:
+        if len(asks) == 1:
+            return {asks[0].flight: error}
+        # One of the rows is wrong: each by itself, so that it fails alone and can be named.
+        singly = [await _compute(house, plan, [ask], known) for ask in asks]
+        return {flight: landed for one in singly for flight, landed in one.items()}
+    keep(house, plan, asks, entries)
+    return {ask.flight: Landed(entry) for ask, entry in zip(asks, entries, strict=True)}
+
+
+def _run(
+    house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, RowSays]
+) -> list[Entry]:
+    began = time.perf_counter()
+    entries = run_batch(plan.model, plan.subject, asks, known)
+    seconds = time.perf_counter() - began
+    house.metrics.batch(plan.model.id.name, len(asks))
+    house.pace.note(plan.model.id.digest, method_name(asks[0].options), len(asks), seconds)
+    return entries

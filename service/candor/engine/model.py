@@ -1,0 +1,80 @@
+"""What the engine asks of models and of their store; `candor.runtime` satisfies both."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from candor.explain.subject import Subject
+from candor.result import Array, Encoded, ModelId, Payload, Scores
+
+__all__ = ["Model", "ModelStore"]
+
+
+class Model(Protocol):
+    """One version of one model. Everything that runs or computes is called off the event loop."""
+
+    @property
+    def id(self) -> ModelId:
+        """Name, version and the digest of the ONNX bytes."""
+        ...
+
+    @property
+    def activation(self) -> str:
+        """What turns scores into probabilities; the manifest may say so, hence in cache keys."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """ONNX Runtime's execution provider."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Human names in class order; () where there are none."""
+        ...
+
+    @property
+    def n_classes(self) -> int:
+        """k; a single-logit model counts two; 0 where the model is no classifier."""
+        ...
+
+    @property
+    def methods(self) -> Mapping[str, str | None]:
+        """Every method's name: None where the model supports it, else the reason why not."""
+        ...
+
+    @property
+    def input_name(self) -> str:
+        """The input that is explained."""
+        ...
+
+    def encode(self, payload: Payload) -> Encoded:
+        """Preprocess; raises InvalidInput naming the row."""
+        ...
+
+    def check(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Names, dtypes and shapes as the model wants them; raises InvalidInput."""
+        ...
+
+    def run(self, tensors: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:
+        """Answer as ONNX Runtime does; () is every output of the model's own."""
+        ...
+
+    def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
+        """Scores and probabilities, where the outputs hold them."""
+        ...
+
+    def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
+        """The model's own outputs, where the default scores are enough to rebuild them all."""
+        ...
+
+    def subject(self, output: str | None = None) -> Subject:
+        """The model as explainers see it; cheap, programs are built when they first run."""
+        ...
+
+
+class ModelStore(Protocol):
+    """Where models are looked up."""
+
+    def get(self, name: str, version: str = "") -> Model:
+        """A model; raises NotFound, InvalidModel. An older version may load first."""
+        ...

@@ -1,0 +1,226 @@
+"""A request understood: encoded, checked, every question resolved and given its key.
+
+Runs in a slot, because pictures are decoded and inputs hashed here. After it nothing about the
+request can be wrong but what only the model run itself can tell.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from candor.engine.digest import (
+    Asked,
+    Subjected,
+    asked_digest,
+    question_key,
+    row_digest,
+    subject_digest,
+)
+from candor.engine.model import Model
+from candor.engine.request import ExplainRequest
+from candor.engine.targets import resolve_targets
+from candor.errors import InvalidArgument, InvalidInput, TooLarge, Unsupported
+from candor.explain.explainers import BULK, resolve
+from candor.explain.options import Options
+from candor.explain.parse import check_options, method_name, to_json
+from candor.explain.question import Question
+from candor.explain.subject import Subject
+from candor.result import Array, Target, View
+
+__all__ = ["Ask", "Place", "Plan", "is_bulk", "make_plan"]
+
+Place = tuple[int, int, int]
+"""Positions of method, row and target in the request."""
+
+MAX_ANSWERS: Final = 16_384
+
+_unshared = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question of the request.
+
+    Attributes:
+        place: where its answer goes.
+        options: resolved.
+        question: row, target, what is explained, the caller's segments.
+        key: cache key; "" where the answer must not be kept (a fresh seed).
+        flight: under what it is computed: the key, or something unique where nobody may share.
+    """
+
+    place: Place
+    options: Options
+    question: Question
+    key: str
+    flight: str
+
+    @property
+    def row(self) -> int:
+        """Position of the row."""
+        return self.place[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that answering takes.
+
+    Attributes:
+        tensors: the model's inputs, n rows.
+        views: of each row.
+        output: the output that is explained; None for the default one.
+        asks: all questions, by method, row, target.
+        reads, writes: what the cache policy allows.
+    """
+
+    model: Model
+    subject: Subject
+    tensors: Mapping[str, Array]
+    views: tuple[View | None, ...]
+    output: str | None
+    asks: tuple[Ask, ...]
+    reads: bool
+    writes: bool
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the request."""
+        return len(self.views)
+
+
+def is_bulk(options: Options) -> bool:
+    """Whether a method runs in slices."""
+    return type(options) in BULK
+
+
+def make_plan(model: Model, request: ExplainRequest, secret: bytes) -> Plan:
+    """Encode, validate and resolve a request.
+
+    Args:
+        model: that it names.
+        request: as the wire decoded it.
+        secret: of the cache, 32 bytes.
+
+    Raises:
+        InvalidArgument: no method; or as below, for what exactly is wrong.
+        InvalidInput: undecodable, of another shape or dtype, NaN, infinity, an empty batch.
+        InvalidOption, InvalidTarget: the first that is wrong.
+        NotFound: a layer or an output that does not exist.
+        TooLarge: more answers than `MAX_ANSWERS`.
+        Unsupported: a method that this model does not support, with the reason.
+    """
+    _check_methods(model, request.methods)
+    encoded = model.encode(request.payload)
+    tensors = model.check(encoded.tensors)
+    rows = tensors[model.input_name]
+    _refuse_empty(model.input_name, rows)
+    _refuse_non_finite(tensors)
+    _check_segments(request.segments, len(rows))
+    targets = resolve_targets(request.targets, len(rows), model.labels, model.n_classes)
+    n_answers = len(request.methods) * sum(map(len, targets))
+    if n_answers > MAX_ANSWERS:
+        raise TooLarge(
+            f"the request asks for {n_answers} explanations (methods x targets of all rows), "
+            f"expected at most {MAX_ANSWERS}"
+        )
+    subject = model.subject(request.output)
+    asks = _asks(model, subject, request, tensors, targets, secret)
+    return Plan(
+        model,
+        subject,
+        tensors,
+        encoded.views,
+        request.output,
+        tuple(asks),
+        reads=request.cache == "use",
+        writes=request.cache != "bypass",
+    )
+
+
+def _asks(
+    model: Model,
+    subject: Subject,
+    request: ExplainRequest,
+    tensors: Mapping[str, Array],
+    targets: tuple[tuple[Target, ...], ...],
+    secret: bytes,
+) -> Iterator[Ask]:
+    rows = tensors[model.input_name]
+    model_digest = _model_digest(model, subject, request.output, secret)
+    row_digests = [
+        row_digest({name: _row(array, row, len(rows)) for name, array in tensors.items()}, secret)
+        for row in range(len(rows))
+    ]
+    asked: dict[Options, bytes] = {}
+    for method, options in enumerate(request.methods):
+        keeps = getattr(options, "seed", 0) != -1
+        shares = keeps and request.cache == "use"
+        for row, of_row in enumerate(targets):
+            segments = None if request.segments is None else request.segments[row]
+            first = Question(rows[row : row + 1], of_row[0], request.explained, segments)
+            resolved = resolve(subject, first, options)
+            if segments is not None or resolved not in asked:
+                how = Asked(method_name(options), to_json(resolved), request.explained, segments)
+                asked[resolved] = asked_digest(how, secret)
+            for position, target in enumerate(of_row):
+                key = question_key(model_digest, row_digests[row], asked[resolved], target, secret)
+                yield Ask(
+                    (method, row, position),
+                    resolved,
+                    replace(first, target=target),
+                    key if keeps else "",
+                    key if shares else f"alone-{next(_unshared)}",
+                )
+
+
+def _model_digest(model: Model, subject: Subject, output: str | None, secret: bytes) -> bytes:
+    recipe = f"{model.activation} {subject.geometry!r} {subject.n_classes}"
+    return subject_digest(Subjected(model.id, recipe, model.provider, output=output), secret)
+
+
+def _row(array: Array, row: int, n_rows: int) -> Array:
+    """The row's part of an input; all of one that has no rows."""
+    return array[row : row + 1] if array.shape[:1] == (n_rows,) else array
+
+
+def _check_methods(model: Model, methods: tuple[Options, ...]) -> None:
+    if not methods:
+        raise InvalidArgument("the request names no explanation method; expected at least one")
+    for options in methods:
+        check_options(options)
+        name = method_name(options)
+        reason = model.methods.get(name, "this build of candor does not know the method")
+        if reason is not None:
+            raise Unsupported(f"model '{model.id.name}' does not support {name}: {reason}")
+
+
+def _refuse_empty(name: str, rows: Array) -> None:
+    if rows.size == 0:
+        raise InvalidInput(
+            f"input '{name}' has shape {list(rows.shape)}: there is nothing to explain; "
+            "expected at least one row and one position"
+        )
+
+
+def _refuse_non_finite(tensors: Mapping[str, Array]) -> None:
+    for name, array in tensors.items():
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
+        place = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
+        raise InvalidInput(
+            f"row {place[0]}: input '{name}' holds {array[place]} at {list(place[1:])}; "
+            "an explanation needs finite numbers"
+        )
+
+
+def _check_segments(segments: Array | None, n_rows: int) -> None:
+    if segments is None:
+        return
+    if segments.dtype.kind not in "iu" or segments.shape[:1] != (n_rows,):
+        raise InvalidInput(
+            f"segments are {segments.dtype}{list(segments.shape)}, expected integers for "
+            f"{n_rows} rows: [{n_rows}, ...positions]"
+        )

@@ -1,0 +1,189 @@
+"""The Redis tier: bytes by key, and no failure of Redis ever reaches a caller.
+
+Whatever goes wrong (refused, slow, killed, full, read-only, a value of another type) is a miss and
+a count in `candor_cache_errors_total`. Reads and writes have a circuit breaker each, because a full
+or read-only Redis still reads well. While a breaker is open nobody waits: the probe that closes the
+read breaker again runs beside the requests.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from candor.engine.breaker import Breaker
+from candor.engine.digest import SCHEMA
+from candor.metrics import Metrics
+
+__all__ = ["MAX_VALUE_BYTES", "RedisCache", "open_redis"]
+
+MAX_VALUE_BYTES: Final = 8 << 20
+"""Compressed; larger values are not stored, and no more than this of one is ever fetched."""
+
+_TTL_JITTER: Final = 0.1
+_CONNECTIONS: Final = 32
+
+
+def open_redis(url: str, timeout_s: float = 0.1) -> Redis:
+    """A client for `redis://`, `rediss://` or `unix://`; connects on first use, never retries.
+
+    Args:
+        url: user, password and database number as redis-py reads them.
+        timeout_s: for connecting and for each read, which is what the worst request loses.
+
+    Raises:
+        ValueError: not a Redis URL.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        client_name="candor",
+    )
+    return Redis.from_pool(pool)
+
+
+class RedisCache:
+    """Get and put under `candor:<namespace>:<schema>:<key>`; owns its client and its probe."""
+
+    def __init__(
+        self,
+        client: Redis,
+        metrics: Metrics,
+        *,
+        namespace: str,
+        ttl_s: float,
+        timeout_s: float = 0.1,
+        cooldown_s: float = 2.0,
+    ) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._prefix = f"candor:{namespace}:{SCHEMA}:"
+        self._ttl_s = ttl_s
+        self._timeout_s = timeout_s
+        self._reads = Breaker(cooldown_s=cooldown_s)
+        self._writes = Breaker(cooldown_s=cooldown_s)
+        self._probe: asyncio.Task[None] | None = None
+        metrics.redis_up(up=False)  # until it has answered once
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """What is stored under each key, in one round trip; None for a miss of any kind."""
+        misses: list[bytes | None] = [None] * len(keys)
+        if self._reads.state != "closed":
+            self._metrics.cache_error("redis", "open", len(keys))
+            self._start_probe()
+            return misses
+        try:
+            with self._metrics.cache_op("redis", "get"):
+                found = await self._read(keys)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(self._reads, error)
+            return misses
+        self._succeeded(self._reads)
+        return [self._value(answer) for answer in found]
+
+    async def put(self, key: str, data: bytes) -> bool:
+        """Store a value for the TTL, a tenth more or less; False where it was not stored."""
+        if len(data) > MAX_VALUE_BYTES:
+            self._metrics.cache_error("redis", "too_large")
+            return False
+        if not self._writes.admits():
+            self._metrics.cache_error("redis", "open")
+            return False
+        # Keys that were written together (a warm-up, a batch) must not expire together.
+        jitter = random.uniform(1 - _TTL_JITTER, 1 + _TTL_JITTER)  # noqa: S311
+        try:
+            with self._metrics.cache_op("redis", "put"):
+                async with asyncio.timeout(self._timeout_s):
+                    px = max(1, int(self._ttl_s * 1000 * jitter))
+                    await self._client.set(self._prefix + key, data, px=px)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(self._writes, error)
+            return False
+        except asyncio.CancelledError:
+            self._writes.failed()  # it may have been the probe, which has to end somehow
+            raise
+        self._succeeded(self._writes)
+        return True
+
+    async def close(self) -> None:
+        """Stop probing and close the connections."""
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
+        await self._client.aclose()
+
+    async def ping(self) -> bool:
+        """Whether Redis answers; sets `candor_redis_up` and the read breaker accordingly."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._client.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(self._reads, error)
+            return False
+        self._succeeded(self._reads)
+        return True
+
+    async def _read(self, keys: Sequence[str]) -> list[bytes | Exception]:
+        # GETRANGE rather than GET: whatever somebody else stored there, no more than the limit (and
+        # one byte, to tell) crosses the wire. A key that does not exist reads as empty.
+        async with asyncio.timeout(self._timeout_s):
+            pipeline = self._client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.getrange(self._prefix + key, 0, MAX_VALUE_BYTES)
+            answers: list[bytes | Exception] = await pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            # Still loading, no permission, a replica without its master: an illness of Redis, where
+            # a value of another type is an illness of that value.
+            if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
+                raise answer
+        return answers
+
+    def _value(self, answer: bytes | Exception) -> bytes | None:
+        if isinstance(answer, Exception):
+            self._metrics.cache_error("redis", "refused")
+            return None
+        if len(answer) > MAX_VALUE_BYTES:
+            self._metrics.cache_error("redis", "too_large")
+            return None
+        return answer or None
+
+    def _succeeded(self, breaker: Breaker) -> None:
+        breaker.succeeded()
+        self._metrics.redis_up(up=True)
+
+    def _failed(self, breaker: Breaker, error: BaseException) -> None:
+        breaker.failed()
+        reason = _reason(error)
+        self._metrics.cache_error("redis", reason)
+        # What refuses a command still answers.
+        self._metrics.redis_up(up=reason == "refused")
+
+    def _start_probe(self) -> None:
+        if self._reads.admits():
+            self._probe = asyncio.create_task(self._try_again(), name="candor-redis-probe")
+
+    async def _try_again(self) -> None:
+        try:
+            await self.ping()
+        except BaseException:
+            self._reads.failed()
+            raise
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+        return "timeout"
+    if isinstance(error, exceptions.ResponseError | exceptions.BusyLoadingError):
+        return "refused"
+    known = isinstance(error, exceptions.ConnectionError | OSError)
+    return "connection" if known else "protocol"

@@ -1,0 +1,58 @@
+"""Class activation maps: the graph computes them, out of the same run as the prediction."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from candor.errors import InvalidOption
+from candor.explain.options import Cam, GradCam
+from candor.explain.parse import method_name
+from candor.explain.question import Question
+from candor.explain.subject import CamFormula, Subject
+from candor.explain.target import aim, directions, outcome
+from candor.explain.trust import map_warnings, trust_record
+from candor.result import Attribution
+
+__all__ = ["cam", "resolve_cam"]
+
+_FORMULAS: dict[type[Cam | GradCam], CamFormula] = {Cam: "cam", GradCam: "grad_cam"}
+
+
+def resolve_cam(subject: Subject, _: Question, options: Cam | GradCam) -> Cam | GradCam:
+    """Name the layer. Raises NotFound or Unsupported where there is none."""
+    layer = subject.cam_layer(_FORMULAS[type(options)], options.layer)
+    return type(options)(layer=layer, normalise=options.normalise)
+
+
+def cam(
+    subject: Subject, questions: Sequence[Question], options: Cam | GradCam
+) -> list[Attribution]:
+    """Map which positions of a layer speak for each row's target, in one run of the batch.
+
+    Values are 0..1, or with `normalise=false` in units of the score.
+
+    Raises:
+        InvalidOption: a probability is to be explained; these maps are of the score.
+        InvalidTarget, NotFound, Unsupported: no such class; no such layer; no map in this model.
+    Source: Zhou et al. 2016, arXiv:1512.04150; Selvaraju et al. 2017, eq. 1-2, arXiv:1610.02391;
+        post-processing of pytorch-grad-cam.
+    """
+    method = method_name(options)
+    if any(question.explained == "probability" for question in questions):
+        raise InvalidOption(
+            f"{method} explains the score; probability can be explained by gradient, "
+            "integrated_gradients, occlusion and lime"
+        )
+    resolved = resolve_cam(subject, questions[0], options)
+    x = np.concatenate([question.x for question in questions])
+    toward = directions(subject, x, [question.target for question in questions])
+    scores, maps = subject.cam(
+        x, toward, _FORMULAS[type(options)], resolved.layer or "", normalise=resolved.normalise
+    )
+    answers = []
+    for row, question in enumerate(questions):
+        values = np.asarray(maps[row], dtype=np.float32)
+        stands = outcome(aim(question.target, scores, row), scores, "score", row)
+        trust = trust_record(resolved, stands, n_evaluations=1, warnings=map_warnings(values))
+        answers.append(Attribution(method, values, trust))
+    return answers

@@ -1,0 +1,94 @@
+"""Which function explains what: the tables through which the engine reaches every method.
+
+An explainer takes a `Subject`, the question and the method's options, checked (`explain.parse`).
+Interactive ones answer a whole batch out of one run; bulk ones are generators that do one slice of
+model work between two yields and return the attribution, so that the engine can put other work in
+between, stop at a deadline, or take `Progress.best` when a budget ends.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from candor.explain.cam import cam, resolve_cam
+from candor.explain.gradient import gradient
+from candor.explain.integrated_gradients import (
+    integrated_gradients,
+    resolve_integrated_gradients,
+)
+from candor.explain.layout import position_shape
+from candor.explain.lime import lime, resolve_lime
+from candor.explain.occlusion import occlusion, resolve_occlusion
+from candor.explain.options import (
+    Cam,
+    GradCam,
+    Gradient,
+    IntegratedGradients,
+    Lime,
+    Occlusion,
+    Options,
+)
+from candor.explain.question import Progress, Question
+from candor.explain.subject import Subject
+from candor.explain.windows import slide
+from candor.result import Attribution
+
+__all__ = ["BULK", "INTERACTIVE", "evaluations", "resolve"]
+
+Interactive: TypeAlias = Callable[[Subject, Sequence[Question], Any], list[Attribution]]
+Bulk: TypeAlias = Callable[[Subject, Question, Any], Generator[Progress, None, Attribution]]
+
+INTERACTIVE: Mapping[type[Options], Interactive] = MappingProxyType(
+    {Cam: cam, GradCam: cam, Gradient: gradient}
+)
+"""Batches: the questions share shape, options and what is explained; targets differ per row."""
+
+BULK: Mapping[type[Options], Bulk] = MappingProxyType(
+    {IntegratedGradients: integrated_gradients, Occlusion: occlusion, Lime: lime}
+)
+
+_RESOLVERS: Mapping[type[Options], Callable[[Subject, Question, Any], Options]] = MappingProxyType(
+    {
+        Cam: resolve_cam,
+        GradCam: resolve_cam,
+        IntegratedGradients: resolve_integrated_gradients,
+        Occlusion: resolve_occlusion,
+        Lime: resolve_lime,
+    }
+)
+
+
+def resolve(subject: Subject, question: Question, options: Options) -> Options:
+    """Settle what the options leave to the method, without running the model; idempotent.
+
+    Equal resolved options mean the same explanation: cache by these. A `seed` of -1 becomes a fresh
+    one, so ask before resolving whether the answer may be kept.
+
+    Raises:
+        InvalidOption, NotFound, Unsupported: options that do not suit this row or model.
+    """
+    resolver = _RESOLVERS.get(type(options))
+    return resolver(subject, question, options) if resolver else options
+
+
+def evaluations(subject: Subject, question: Question, options: Options) -> int:
+    """At most how many rows an explanation runs through the model, without running any.
+
+    With a tolerance, integrated gradients counts its first round only.
+
+    Raises:
+        InvalidOption, NotFound, Unsupported: as `resolve`.
+    """
+    resolved = resolve(subject, question, options)
+    match resolved:
+        case Lime():
+            return resolved.n_samples
+        case IntegratedGradients():
+            return resolved.n_steps + 2
+        case Occlusion():
+            shape = position_shape(question.x.shape[1:], subject.geometry)
+            return int(np.prod(slide(shape, resolved.window, resolved.stride).shape)) + 1
+        case _:
+            return 1

@@ -1,0 +1,63 @@
+"""The derivative of the target with respect to the input (tokens: to the embedding's output)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from candor.errors import InternalError
+from candor.explain.layout import sum_channels
+from candor.explain.options import Gradient
+from candor.explain.question import Question
+from candor.explain.subject import GradientRun, Subject
+from candor.explain.target import aim, directions, outcome
+from candor.explain.trust import map_warnings, trust_record
+from candor.result import Array, Attribution, Explained
+
+__all__ = ["gradient", "reduce_gradient"]
+
+_REDUCTIONS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
+    {"abs": np.abs, "signed": np.asarray, "squared": np.square}
+)
+
+
+def gradient(
+    subject: Subject, questions: Sequence[Question], options: Gradient
+) -> list[Attribution]:
+    """Differentiate each row's target in one run of the batch.
+
+    Values are in units of the target per unit of input (`abs`, `signed`), its square (`squared`),
+    or of the target itself (`times_input`).
+
+    Raises:
+        InvalidTarget: a class that the model does not have.
+    Source: Simonyan et al. 2014, arXiv:1312.6034; `squared`: the sensitivity analysis of Montavon
+        et al. 2018, arXiv:1706.07979.
+    """
+    explained = _shared(questions)
+    x = np.concatenate([question.x for question in questions])
+    toward = directions(subject, x, [question.target for question in questions])
+    run = subject.gradient(x, toward, explained)
+    values = sum_channels(reduce_gradient(run, options), subject.geometry, options.channels)
+    answers = []
+    for row, question in enumerate(questions):
+        stands = outcome(aim(question.target, run.scores, row), run.scores, explained, row)
+        trust = trust_record(options, stands, n_evaluations=1, warnings=map_warnings(values[row]))
+        answers.append(Attribution("gradient", values[row].astype(np.float32), trust))
+    return answers
+
+
+def reduce_gradient(run: GradientRun, options: Gradient) -> Array:
+    """First times the input, then `abs`, `signed` or `squared`; the sum over channels comes after.
+
+    So the sum is of magnitudes, not the magnitude of a sum. Returns the gradient's shape.
+    """
+    values = run.gradient * run.value if options.times_input else run.gradient
+    return _REDUCTIONS[options.reduction](values)
+
+
+def _shared(questions: Sequence[Question]) -> Explained:
+    asked: set[Explained] = {question.explained or "score" for question in questions}
+    if len(asked) != 1:
+        raise InternalError("one batch was asked to explain both scores and probabilities")
+    return asked.pop()

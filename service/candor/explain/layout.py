@@ -1,0 +1,34 @@
+"""Where positions and channels lie in a row: the one place that knows of nchw, nhwc, [t, f]."""
+
+import numpy as np
+
+from candor.explain.options import Channels
+from candor.explain.subject import Geometry
+from candor.result import Array
+
+__all__ = ["position_shape", "spread", "sum_channels"]
+
+
+def position_shape(row_shape: tuple[int, ...], geometry: Geometry) -> tuple[int, ...]:
+    """Shape of a map: the row's without its channels (image [h, w], tokens [t], series [t])."""
+    axis = geometry.channel_axis
+    if axis is None:
+        return row_shape
+    return tuple(size for at, size in enumerate(row_shape) if at != axis)
+
+
+def spread(positions: Array, geometry: Geometry) -> Array:
+    """A value for each position, shaped so that it broadcasts over a row's channels."""
+    axis = geometry.channel_axis
+    return positions if axis is None else np.expand_dims(positions, axis)
+
+
+def sum_channels(values: Array, geometry: Geometry, channels: Channels) -> Array:
+    """Reduce attributions of the explained value [n, ...] to one per position, unless `keep`.
+
+    The explained value of tokens is the embedding's output [n, t, d], whose last axis is summed.
+    """
+    axis = 1 if geometry.kind == "tokens" else geometry.channel_axis
+    if channels == "keep" or axis is None:
+        return values
+    return np.asarray(values.sum(axis=axis + 1))

@@ -1,0 +1,73 @@
+"""Which segments each perturbation keeps, drawn exactly as the lime package draws them.
+
+The first row keeps everything: the unperturbed input is a sample too. Draws come from numpy's
+legacy generator because lime's do; with lime's seed they are lime's masks, bit for bit.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from candor.errors import TooLarge
+from candor.explain.subject import Kind
+from candor.result import Array
+
+__all__ = ["distinct_masks", "draw_masks"]
+
+_MOST_CELLS = 10_000_000
+"""Of the mask matrix; it is held in memory as float64 while the surrogate is fitted."""
+
+
+def draw_masks(kind: Kind, n_segments: int, n_samples: int, seed: int) -> Array:
+    """Draw masks, bool [n_samples, n_segments]: True keeps the segment.
+
+    Raises:
+        TooLarge: more samples than memory should hold for that many segments.
+    """
+    if n_samples * n_segments > _MOST_CELLS:
+        raise TooLarge(
+            f"{n_samples} samples of {n_segments} segments are too many together; "
+            f"use n_samples of at most {_MOST_CELLS // n_segments}"
+        )
+    # lime is reproduced bit for bit, and with it the generator that numpy calls legacy
+    generator = np.random.RandomState(seed)
+    return _SAMPLERS[kind](generator, n_segments, n_samples)
+
+
+def distinct_masks(masks: Array) -> tuple[Array, Array]:
+    """The masks without repetition, in order of first appearance, and each sample's row in them.
+
+    A model says the same of the same input, so that each need run once only; short sentences repeat
+    most of their masks.
+    """
+    packed = np.packbits(masks, axis=1)
+    rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, index = np.unique(rows, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    return masks[first[order]], rank[index]
+
+
+def _halves(generator: np.random.RandomState, n_segments: int, n_samples: int) -> Array:
+    """As lime_image: each segment is kept with probability one half."""
+    drawn = generator.randint(0, 2, n_samples * n_segments)
+    masks: Array = drawn.reshape(n_samples, n_segments) == 1
+    masks[0] = True
+    return masks
+
+
+def _removals(generator: np.random.RandomState, n_segments: int, n_samples: int) -> Array:
+    """As lime_text: how many are removed is uniform from 1 to all, then which ones."""
+    sizes = generator.randint(1, n_segments + 1, n_samples - 1)
+    masks = np.ones((n_samples, n_segments), dtype=bool)
+    for row, size in zip(masks[1:], sizes, strict=True):
+        # choice(replace=False) is the head of a permutation; asking for that is four times as fast
+        row[generator.permutation(n_segments)[:size]] = False
+    return masks
+
+
+_SAMPLERS: Mapping[Kind, Callable[[np.random.RandomState, int, int], Array]] = MappingProxyType(
+    {"image": _halves, "tokens": _removals, "series": _removals, "tabular": _halves}
+)

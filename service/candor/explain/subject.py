@@ -1,0 +1,80 @@
+"""What an explainer may ask of a model; `runtime.model.Model` satisfies it, and so can a test.
+
+One input is explained at a time. `x` is always a batch [n, ...] in the model's own input space, and
+the *explained value* is what gradients are taken to: the input itself, or, where the input holds
+token ids, the output of the embedding.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from candor.result import (
+    Array,
+    CamFormula,
+    Explained,
+    Geometry,
+    GradientRun,
+    Kind,
+    PathRun,
+    Scores,
+)
+
+__all__ = ["CamFormula", "Geometry", "GradientRun", "Kind", "PathRun", "Subject"]
+
+
+class Subject(Protocol):
+    """A model, as far as explanations are concerned. Every call is one ONNX Runtime run.
+
+    `direction` is float32 [n, k]: the cotangent over the classes. A one-hot row explains one class,
+    +1 and -1 the difference of two; a row of zeros means the row's own top class, found in the
+    graph.
+    """
+
+    @property
+    def geometry(self) -> Geometry:
+        """How a row is laid out."""
+        ...
+
+    @property
+    def n_classes(self) -> int:
+        """k, the number of classes; a single-logit model counts two."""
+        ...
+
+    def predict(self, x: Array) -> Scores:
+        """Scores and probabilities of x."""
+        ...
+
+    def cam(
+        self, x: Array, direction: Array, formula: CamFormula, layer: str, *, normalise: bool
+    ) -> tuple[Scores, Array]:
+        """Prediction and class activation map, out of one run: float32 [n, h, w] (or [n, t])."""
+        ...
+
+    def cam_layer(self, formula: CamFormula, layer: str | None) -> str:
+        """The layer to use: the named one checked, or the default; raises NotFound, Unsupported."""
+        ...
+
+    def gradient(self, x: Array, direction: Array, explained: Explained) -> GradientRun:
+        """Prediction and gradient, out of one run."""
+        ...
+
+    def path(
+        self, x: Array, baseline: Array, alphas: Array, direction: Array, explained: Explained
+    ) -> PathRun:
+        """Gradients at baseline + alpha (x - baseline); x, baseline [1, ...], alphas [m]."""
+        ...
+
+    def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
+        """Scores of m perturbations of one row; the masking happens inside the graph.
+
+        Args:
+            x: [1, ...], the row.
+            baseline: [1, ...], same shape: what stands where a segment is absent.
+            segments: int64, the row's shape or broadcastable to it: which segment holds a position.
+            masks: bool [m, s]: True keeps the segment.
+        """
+        ...
+
+    def slices(self, n: int) -> Iterator[slice]:
+        """Cut n samples into consecutive slices, each worth a bounded time on this model."""
+        ...

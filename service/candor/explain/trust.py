@@ -1,0 +1,110 @@
+"""The trust record: how an explanation was made and how far to believe it, as one JSON object.
+
+{
+  "method": "lime",
+  "options": {...}            resolved: layer chosen, window and stride in numbers, the seed drawn;
+                              given back as they stand they repeat the call word for word
+  "target": {"plus": 3, "minus": null, "top": true}     class indices; top: the row's own top class
+  "explained": "score" | "probability"                  the unit of the attribution
+  "score": 7.1, "probability": 0.93      of the unperturbed target (a difference: plus less minus)
+  "n_evaluations": 1000       rows that went through the model for this explanation
+  "complete": true            false: a budget ended the work early, the figures are of what was done
+  "figures": {...}            what the method affords, below
+  "warnings": ["saturated: ...", ...]    each begins with a stable word, then a sentence
+}
+
+Figures by method:
+  cam, grad_cam, gradient     none
+  integrated_gradients        n_steps, completeness_gap (|sum of attributions - change of the target
+                              from baseline to input|), relative_completeness_gap (the same as a
+                              share of that change), change
+  occlusion                   n_windows, n_unchanged (windows that hold the baseline already; not
+                              run), covered (share of positions that some window reached)
+  lime                        n_samples, n_segments, segmentation, r2 (weighted, as lime's score),
+                              out_of_sample_r2 (leave-one-out), intercept, local_prediction,
+                              coefficients [s], intervals [[low, high] * s] (95 %), top_k,
+                              top_k_stability (0..1, mean overlap of the top k when redrawn)
+
+Every number is finite or null, so the record is plain JSON.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from candor.explain.options import Options
+from candor.explain.parse import method_name, to_json
+from candor.explain.target import Outcome
+from candor.result import Array, Json
+
+__all__ = ["finite", "map_warnings", "numbers", "trust_record"]
+
+SATURATED = 0.9999
+"""A probability from which perturbations can hardly be told apart in float32."""
+
+
+def trust_record(
+    options: Options,
+    outcome: Outcome,
+    *,
+    n_evaluations: int,
+    complete: bool = True,
+    figures: Mapping[str, Json] | None = None,
+    warnings: Sequence[str] = (),
+) -> dict[str, Json]:
+    """Assemble the record of one attribution; the shape is the module's docstring.
+
+    Args:
+        options: resolved.
+        outcome: the target and what the model says of it.
+        n_evaluations: rows run through the model.
+        complete: False where the work was cut short.
+        figures: the method's own, made finite with `finite` and `numbers`.
+        warnings: the method's own; those that any method may need are added here.
+    """
+    target: dict[str, Json] = {
+        "plus": outcome.aim.plus,
+        "minus": outcome.aim.minus,
+        "top": outcome.aim.top,
+    }
+    return {
+        "method": method_name(options),
+        "options": to_json(options),
+        "target": target,
+        "explained": outcome.explained,
+        "score": finite(outcome.score),
+        "probability": finite(outcome.probability),
+        "n_evaluations": n_evaluations,
+        "complete": complete,
+        "figures": dict(figures or {}),
+        "warnings": [*_saturation(outcome), *warnings],
+    }
+
+
+def map_warnings(values: Array) -> list[str]:
+    """What any map may have to be warned of: nothing in it, or the same everywhere."""
+    if not np.any(values):
+        return ["empty: every value is zero, nothing in the input moves the target"]
+    if values.size > 1 and np.ptp(values) <= 1e-12 * float(np.abs(values).max()):
+        return ["constant: every position has the same value, the map shows no place"]
+    return []
+
+
+def finite(value: float) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    return float(value) if math.isfinite(value) else None
+
+
+def numbers(values: Array) -> list[Json]:
+    """A vector as JSON numbers, None where one is not finite."""
+    return [finite(value) for value in values.tolist()]
+
+
+def _saturation(outcome: Outcome) -> list[str]:
+    if outcome.explained == "score" or abs(outcome.probability) <= SATURATED:
+        return []
+    return [
+        f"saturated: the probability is {outcome.probability:.6f}, so that its changes are tiny; "
+        "the score tells more"
+    ]

@@ -1,0 +1,114 @@
+"""A map on the picture that was sent, as a PNG.
+
+The picture's own pixels keep their place: what explains them (legend, caption) stands below.
+"""
+
+import io
+import sys
+
+import numpy as np
+from PIL import Image
+
+from candor.render.legend import footer
+from candor.render.placement import covered, place, scaled_view
+from candor.render.scale import Scale, scale_of, style_of
+from candor.result import Array, Attribution, ImageView
+from candor.runtime.images import decode
+
+__all__ = ["MAX_SIDE", "overlay", "overlay_png"]
+
+MAX_SIDE = 2048
+"""Longest side of a drawing in pixels; a larger picture is drawn smaller."""
+
+_FOG = (0.35, 160.0)  # what the model did not see: its grey times the first, plus the second
+_FLOOR = 0.2  # share of the opacity that a signed map keeps near zero
+
+
+def overlay_png(
+    picture: bytes | Array,
+    attribution: Attribution,
+    view: ImageView | None,
+    *,
+    opacity: float = 0.5,
+    caption: str = "",
+) -> bytes:
+    """Draw the attribution on the picture, with a legend below, as PNG.
+
+    Args:
+        picture: the encoded picture as it was sent, or its pixels, uint8 [h, w, 3].
+        attribution: of an image: values [h, w], or [h, w, c] and [c, h, w], of which the sum over
+            channels is drawn.
+        view: where the model looked; None where it saw all of the picture.
+        opacity: weight of the map over the picture, 0..1.
+        caption: a line below the legend; the target and its probability, usually.
+    """
+    file = io.BytesIO()
+    overlay(picture, attribution, view, opacity=opacity, caption=caption).save(
+        file, "png", compress_level=4
+    )
+    return file.getvalue()
+
+
+def overlay(
+    picture: bytes | Array,
+    attribution: Attribution,
+    view: ImageView | None,
+    *,
+    opacity: float = 0.5,
+    caption: str = "",
+) -> Image.Image:
+    """As `overlay_png`, not yet encoded."""
+    image = _bounded(_opened(picture))
+    view = view or ImageView(image.width, image.height, (0.0, 0.0, image.width, image.height))
+    view = scaled_view(view, image.width, image.height)
+    values = _flat(attribution.values)
+    style = style_of(attribution.method)
+    scale = scale_of(values, style)
+
+    pixels = np.asarray(image, dtype=np.float32)
+    drawn = _blended(pixels, place(values, view, style.between), scale, opacity)
+    if attribution.segments is not None and attribution.segments.shape == values.shape:
+        drawn = _outlined(drawn, place(attribution.segments, view, "nearest"))
+    drawn = np.where(covered(view)[..., None], drawn, _fogged(pixels))
+    return footer(Image.fromarray(np.rint(drawn).astype(np.uint8)), scale, caption)
+
+
+def _opened(picture: bytes | Array) -> Image.Image:
+    # Whoever predicted on these bytes has checked their size: no second limit here.
+    if isinstance(picture, bytes):
+        return decode(picture, row=0, max_pixels=sys.maxsize)
+    return Image.fromarray(picture)
+
+
+def _bounded(image: Image.Image) -> Image.Image:
+    ratio = MAX_SIDE / max(image.size)
+    if ratio >= 1:
+        return image
+    return image.resize((max(1, round(image.width * ratio)), max(1, round(image.height * ratio))))
+
+
+def _flat(values: Array) -> Array:
+    if values.ndim == 2:
+        return values
+    return np.asarray(values.sum(axis=int(np.argmin(values.shape))))
+
+
+def _blended(pixels: Array, values: Array, scale: Scale, opacity: float) -> Array:
+    """Magnitudes shine on a darkened picture; signed values tint it where they are not zero."""
+    share = (
+        _FLOOR + (1 - _FLOOR) * scale.strength(values) if scale.signed else np.ones(values.shape)
+    )
+    weight = opacity * share[..., None]
+    return np.asarray(pixels * (1 - weight) + scale.colours(values) * weight)
+
+
+def _fogged(pixels: Array) -> Array:
+    return np.asarray(pixels.mean(axis=-1, keepdims=True) * _FOG[0] + _FOG[1])
+
+
+def _outlined(pixels: Array, segments: Array) -> Array:
+    """Thin light lines between segments."""
+    edge = np.zeros(segments.shape, dtype=bool)
+    edge[:, 1:] |= segments[:, 1:] != segments[:, :-1]
+    edge[1:, :] |= segments[1:, :] != segments[:-1, :]
+    return np.where(edge[..., None], pixels * 0.6 + 255 * 0.4, pixels)

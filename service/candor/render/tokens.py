@@ -1,0 +1,90 @@
+"""Weights of words, drawn in a terminal: the sentence in colours, and a bar for each token.
+
+Invariant: what the colours say, the bars and numbers say too; nothing is lost without colour.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.color import Color
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from candor.render.scale import Scale, scale_of, style_of
+from candor.result import Array, TextView
+
+__all__ = ["coloured_text", "token_table"]
+
+_HALF = 10  # cells of a bar on each side of zero
+_INK = Color.from_rgb(20, 20, 20)
+
+
+def coloured_text(text: str, view: TextView, method: str, values: Array) -> Text:
+    """The text as it was sent, each token on the colour of its value; float [t]."""
+    scale = scale_of(values, style_of(method))
+    drawn = Text(text)
+    for (start, end), value in zip(view.offsets, values, strict=False):
+        drawn.stylize(_paint(scale, float(value)), start, end)
+    return drawn
+
+
+def token_table(
+    tokens: Sequence[str],
+    known: Sequence[bool],
+    values: Mapping[str, Array],
+    *,
+    max_rows: int = 40,
+) -> Table:
+    """A row for each token, a bar and a number for each method.
+
+    Args:
+        tokens: as the model saw them.
+        known: whether the vocabulary holds each; the others are marked.
+        values: float [t] by method.
+        max_rows: the tokens with the largest values are shown where there are more.
+    """
+    rows = _strongest(len(tokens), list(values.values()), max_rows)
+    scales = {method: scale_of(of, style_of(method)) for method, of in values.items()}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("token", justify="right", no_wrap=True, max_width=24)
+    for method, scale in scales.items():
+        table.add_column(method, min_width=2 * _HALF + 1 if scale.signed else _HALF, no_wrap=True)
+        table.add_column("", justify="right")
+    for row in rows:
+        cells: list[Text] = [Text(tokens[row] + ("" if known[row] else " (unknown)"))]
+        for method, scale in scales.items():
+            value = float(values[method][row])
+            cells += [_bar(scale, value), Text(f"{value:+.3g}" if scale.signed else f"{value:.3g}")]
+        table.add_row(*cells)
+    if len(rows) < len(tokens):
+        table.caption = f"{len(rows)} of {len(tokens)} tokens, those with the largest values"
+    return table
+
+
+def _strongest(n: int, values: list[Array], max_rows: int) -> list[int]:
+    if n <= max_rows:
+        return list(range(n))
+    shares = [np.abs(of[:n]) / (np.abs(of).max() or 1.0) for of in values]
+    strongest = np.argsort(-np.max(shares, axis=0), kind="stable")[:max_rows]
+    return sorted(int(position) for position in strongest)
+
+
+def _bar(scale: Scale, value: float) -> Text:
+    length = round(float(scale.strength(np.asarray(value))) * _HALF)
+    paint = _paint(scale, value, ink=True)
+    if not scale.signed:
+        return Text("█" * length, paint)
+    left = "█" * length if value < 0 else ""
+    right = "█" * length if value >= 0 else ""
+    return Text.assemble((f"{left:>{_HALF}}", paint), "│", (f"{right:<{_HALF}}", paint))
+
+
+def _paint(scale: Scale, value: float, *, ink: bool = False) -> Style:
+    red, green, blue = (int(part) for part in scale.colours(np.asarray(value)))
+    colour = Color.from_rgb(red, green, blue)
+    if ink:
+        return Style(color=colour)
+    # Dark ink on light colours, light ink on dark ones.
+    light = 0.299 * red + 0.587 * green + 0.114 * blue > 110
+    return Style(color=_INK if light else Color.from_rgb(245, 245, 245), bgcolor=colour)

@@ -1,0 +1,128 @@
+"""From a model's bytes and manifest to the blueprint of its programs, or the reason why not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto
+
+from candor.autodiff import Graph, anatomy, prepare
+from candor.errors import InvalidModel, Unsupported
+from candor.result import Array, Geometry, Scores
+from candor.runtime.geometry import geometry_of
+from candor.runtime.manifest import Manifest
+from candor.runtime.programs.blueprint import Activation, Blueprint
+from candor.runtime.tokens import Tokenizer
+
+__all__ = ["Plan", "plan_explanations"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What explanations of one output need to know.
+
+    Attributes:
+        ends_in: what the model itself ends in: its activation, or `none` for raw scores.
+    """
+
+    blueprint: Blueprint
+    geometry: Geometry
+    ends_in: str
+
+    @property
+    def n_classes(self) -> int:
+        """k; a single logit counts two classes."""
+        return max(2, self.blueprint.anatomy.n_classes)
+
+    def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
+        """Scores and probabilities from the model's own output; None where it hides the scores."""
+        raw = outputs.get(self.blueprint.anatomy.output)
+        if raw is None or self.ends_in != "none":
+            return None
+        score = raw.astype(np.float32)
+        if self.blueprint.anatomy.n_classes == 1:
+            score = np.concatenate([-score, score], axis=1)
+        return Scores(score, _ACTIVATIONS[_applied(self.blueprint)](score))
+
+    def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
+        """The model's own output from scores; None where they do not hold it."""
+        own = {"none": scores.score, self.blueprint.activation: scores.probability}
+        found = own.get(self.ends_in)
+        if found is None or self.blueprint.graph.dtype(self.blueprint.anatomy.output) != 1:
+            return None
+        if self.blueprint.anatomy.n_classes == 1:
+            found = found[:, 1:]
+        return {self.blueprint.anatomy.output: found}
+
+
+def plan_explanations(
+    proto: ModelProto, manifest: Manifest, tokenizer: Tokenizer | None, output: str | None
+) -> Plan:
+    """Prepare a model for compilation.
+
+    Raises:
+        Unsupported: it is valid, but of a form that cannot be explained.
+        InvalidModel: it is not a classifier, or the manifest contradicts the graph.
+        NotFound: the output or layer named does not exist.
+    """
+    graph = prepare(proto)
+    if len(graph.inputs) != 1:
+        raise Unsupported(
+            f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs) or 'none'}); "
+            "models with exactly one can be explained"
+        )
+    name = graph.inputs[0]
+    found = anatomy(graph, output or manifest.explain.output, manifest.explain.layer)
+    _check_labels(manifest, max(2, found.n_classes))
+    _check_embedding(graph, manifest)
+    geometry = geometry_of(graph, name, manifest, tokenizer)
+    blueprint = Blueprint(
+        graph=graph,
+        anatomy=found,
+        activation=_activation(manifest, found.activation, found.n_classes),
+        kind=geometry.kind,
+        channel_axis=geometry.channel_axis,
+        input=name,
+        embedding=manifest.explain.embedding,
+    )
+    return Plan(blueprint, geometry, found.activation)
+
+
+def _activation(manifest: Manifest, ends_in: str, n_classes: int) -> Activation:
+    if manifest.activation in ("softmax", "sigmoid"):
+        return manifest.activation
+    if ends_in in ("softmax", "sigmoid"):
+        return "softmax" if ends_in == "softmax" else "sigmoid"
+    return "sigmoid" if n_classes == 1 else "softmax"
+
+
+def _check_labels(manifest: Manifest, n_classes: int) -> None:
+    if manifest.labels and len(manifest.labels) != n_classes:
+        raise InvalidModel(
+            f"model.toml has {len(manifest.labels)} labels, the model {n_classes} classes"
+        )
+
+
+def _check_embedding(graph: Graph, manifest: Manifest) -> None:
+    named = manifest.explain.embedding
+    if named is not None and not graph.known(named):
+        raise InvalidModel(f"explain.embedding is '{named}', which is no value of the graph")
+
+
+def _applied(blueprint: Blueprint) -> Activation:
+    return "sigmoid" if blueprint.anatomy.n_classes == 1 else blueprint.activation
+
+
+def _softmax(score: Array) -> Array:
+    grown = np.exp(score - score.max(axis=1, keepdims=True))
+    shares: Array = grown / grown.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _sigmoid(score: Array) -> Array:
+    # tanh does not overflow where exp(-score) would.
+    risen: Array = 0.5 * (1 + np.tanh(0.5 * score))
+    return risen
+
+
+_ACTIVATIONS = {"softmax": _softmax, "sigmoid": _sigmoid}

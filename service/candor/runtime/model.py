@@ -1,0 +1,259 @@
+"""A served model: its own session for predictions, and its compiled programs for explanations.
+
+Predictions run the file as it was delivered, so that a plain request answers what ONNX Runtime
+answers. Explanations run programs compiled from the same bytes; one digest stands for both.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from time import perf_counter
+
+import numpy as np
+from onnx import ModelProto
+
+from candor.autodiff.anatomy import Layer
+from candor.errors import CandorError, InvalidInput, Unsupported
+from candor.result import Array, Encoded, ModelId, Payload, Scores
+from candor.runtime.blueprints import Plan, plan_explanations
+from candor.runtime.compiled import Compiled
+from candor.runtime.files import ModelFile, read_model
+from candor.runtime.manifest import Manifest, load_manifest
+from candor.runtime.preprocess import Preprocessing, encode, plan
+from candor.runtime.repository import Folder
+from candor.runtime.session import Session, SessionPolicy
+from candor.runtime.specs import TensorSpec, check_tensors
+
+__all__ = ["EXPLANATIONS", "Model", "ModelPolicy", "load_model"]
+
+EXPLANATIONS = ("cam", "grad_cam", "gradient", "integrated_gradients", "occlusion", "lime")
+"""The methods that a model is asked about; the same names as `explain.options.METHODS`."""
+
+_WARM_UP_SIZE = 8
+"""Extent of a free axis (other than the batch) in the run that warms a model up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPolicy:
+    """How models are loaded.
+
+    Attributes:
+        session: providers and threads.
+        max_image_pixels: largest picture that is decoded.
+        on_run: told of every run: model, program, rows, seconds.
+    """
+
+    session: SessionPolicy
+    max_image_pixels: int
+    on_run: Callable[[str, str, int, float], None]
+
+
+class Model:
+    """One version of a model in memory. Safe to use from several threads."""
+
+    def __init__(
+        self, model_id: ModelId, file: ModelFile, manifest: Manifest, policy: ModelPolicy
+    ) -> None:
+        """Open the session, and read off the graph what can be explained.
+
+        Raises:
+            InvalidModel: the file or the manifest cannot be served.
+        """
+        self.id = model_id
+        self.manifest = manifest
+        self._file = file
+        self._policy = policy
+        self._session = self._open(file.proto)
+        self._preprocessing: Preprocessing = plan(
+            manifest, self._session.inputs, max_image_pixels=policy.max_image_pixels
+        )
+        self._lock = Lock()
+        self._compiled: dict[str | None, Compiled] = {}
+        self._plans: dict[str | None, Plan | CandorError] = {}
+        self._plan(None)
+
+    # What it is --------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The model's inputs, as ONNX Runtime sees them."""
+        return self._session.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The model's outputs, as ONNX Runtime sees them."""
+        return self._session.outputs
+
+    @property
+    def provider(self) -> str:
+        """The provider in use: `cuda`, `cpu`, ..."""
+        return self._session.provider
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in order; () where the manifest has none."""
+        return self.manifest.labels
+
+    @property
+    def n_classes(self) -> int:
+        """k, a single logit counting two classes; 0 where the model is not a classifier."""
+        found = self._plan(None)
+        return 0 if isinstance(found, CandorError) else found.n_classes
+
+    @property
+    def activation(self) -> str:
+        """What turns scores into probabilities; "" where the model is not a classifier."""
+        found = self._plan(None)
+        return "" if isinstance(found, CandorError) else found.blueprint.activation
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Layers that a class activation map can be taken at, in the order of the graph."""
+        found = self._plan(None)
+        return () if isinstance(found, CandorError) else found.blueprint.anatomy.layers
+
+    @property
+    def default_layer(self) -> str | None:
+        """The layer that `grad_cam` takes where none is named."""
+        found = self._plan(None)
+        return None if isinstance(found, CandorError) else found.blueprint.anatomy.layer
+
+    @property
+    def input_name(self) -> str:
+        """The input that is explained.
+
+        Raises:
+            Unsupported: there is none.
+        """
+        return self._planned(None).blueprint.input
+
+    @cached_property
+    def methods(self) -> Mapping[str, str | None]:
+        """Each explanation method: None where the model supports it, else the reason why not."""
+        found = self._plan(None)
+        if isinstance(found, CandorError):
+            return dict.fromkeys(EXPLANATIONS, found.message)
+        refusals = self.subject().refusals()
+        return {name: refusals[name] for name in EXPLANATIONS}
+
+    # What it does ------------------------------------------------------------------------------
+
+    def encode(self, payload: Payload) -> Encoded:
+        """Turn what the caller sent into the model's own tensors.
+
+        Raises:
+            InvalidInput, TooLarge: as `runtime.preprocess.encode`.
+        """
+        return encode(payload, self._preprocessing)
+
+    def check(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Check names, dtypes and shapes.
+
+        Raises:
+            InvalidInput: as `runtime.specs.check_tensors`.
+        """
+        return check_tensors(self.inputs, tensors)
+
+    def run(self, tensors: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:
+        """Predict, plainly: the model's own outputs.
+
+        Raises:
+            InvalidInput: ONNX Runtime refuses the tensors, or there is no such output.
+        """
+        names = [spec.name for spec in self.outputs]
+        if unknown := [name for name in outputs if name not in names]:
+            raise InvalidInput(f"there is no output '{unknown[0]}'; there are {', '.join(names)}")
+        began = perf_counter()
+        found = self._session.run(tensors, outputs)
+        rows = max((len(array) for array in tensors.values() if array.ndim), default=0)
+        self._on_run("predict", rows, perf_counter() - began)
+        return found
+
+    def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
+        """Scores and probabilities, where the model's own outputs determine them; else None."""
+        found = self._plan(None)
+        return None if isinstance(found, CandorError) else found.scores_of(outputs)
+
+    def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
+        """The model's own outputs, where scores and probabilities determine them; else None."""
+        found = self._plan(None)
+        if isinstance(found, CandorError) or len(self.outputs) != 1:
+            return None
+        return found.outputs_from(scores)
+
+    def subject(self, output: str | None = None) -> Compiled:
+        """The model as explainers see it (`explain.subject.Subject`).
+
+        Args:
+            output: which of the model's outputs is explained; None for its first float [n, k].
+
+        Raises:
+            NotFound, Unsupported, InvalidModel: there is no such output, or it cannot be explained.
+        """
+        planned = self._planned(output)
+        with self._lock:
+            if output not in self._compiled:
+                self._compiled[output] = Compiled(
+                    planned.blueprint, planned.geometry, self._open, self._on_run
+                )
+            return self._compiled[output]
+
+    def warm_up(self) -> None:
+        """Run once on zeros, so that the first request does not pay for the first run.
+
+        A model that zeros do not fit (a graph that asks for a longer input, say) stays cold.
+        """
+        feeds = {
+            spec.name: np.zeros(
+                [size if size >= 0 else _WARM_UP_SIZE if axis else 1
+                 for axis, size in enumerate(spec.shape)],
+                spec.dtype,
+            )
+            for spec in self.inputs
+        }  # fmt: skip
+        try:
+            self._session.run(feeds)
+        except InvalidInput:
+            return
+
+    def _open(self, program: ModelProto) -> Session:
+        name = f"model '{self.id.name}'"
+        return Session(program.SerializeToString(), self._policy.session, name=name)
+
+    def _on_run(self, program: str, rows: int, seconds: float) -> None:
+        self._policy.on_run(self.id.name, program, rows, seconds)
+
+    def _plan(self, output: str | None) -> Plan | CandorError:
+        if output not in self._plans:
+            try:
+                tokenizer = self._preprocessing.texts and self._preprocessing.texts.tokenizer
+                found: Plan | CandorError = plan_explanations(
+                    self._file.proto, self.manifest, tokenizer, output
+                )
+            except CandorError as error:
+                found = error
+            self._plans[output] = found
+        return self._plans[output]
+
+    def _planned(self, output: str | None) -> Plan:
+        found = self._plan(output)
+        if isinstance(found, Unsupported | InvalidInput):
+            raise found
+        if isinstance(found, CandorError):
+            raise type(found)(found.message)
+        return found
+
+
+def load_model(folder: Folder, policy: ModelPolicy) -> Model:
+    """Load one version of a model and run it once.
+
+    Raises:
+        InvalidModel: the file, its manifest, or the two together cannot be served.
+    """
+    file = read_model(folder.model)
+    manifest = load_manifest(folder.manifest)
+    model_id = ModelId(folder.name, folder.version, file.digest)
+    model = Model(model_id, file, manifest, policy)
+    model.warm_up()
+    return model

@@ -1,0 +1,102 @@
+"""Prediction and class activation map out of one run: the way back stops at the layer."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+from onnx import ModelProto
+
+from candor.autodiff import Emitter, Graph, gradient
+from candor.errors import Unsupported
+from candor.result import CamFormula
+from candor.runtime.programs.blueprint import Blueprint
+from candor.runtime.programs.heads import PROBABILITY, SCORE, add_direction, add_heads
+
+__all__ = ["MAP", "cam_program"]
+
+MAP = "candor.map"
+
+# The range is divided by its extent plus this, as pytorch-grad-cam does.
+_EPSILON = np.float32(1e-7)
+
+
+def cam_program(
+    blueprint: Blueprint, formula: CamFormula, layer: str, *, normalise: bool
+) -> ModelProto:
+    """x [n, ...], direction [n, k] -> score, probability, map [n, h, w] (or [n, t]).
+
+    With `normalise` the map is post-processed per row in pytorch-grad-cam's order: rectify, scale
+    to 0..1 at the layer's resolution, resize (bilinear, half-pixel), rectify and scale again.
+    Without, it is resized only, in the units of the score.
+    """
+    graph = blueprint.graph.copy()
+    heads = add_heads(graph, blueprint)
+    direction = add_direction(graph, heads, max(2, blueprint.anatomy.n_classes))
+    op = Emitter(graph, "candor/cam")
+    raw = _FORMULAS[formula](graph, op, blueprint, layer, direction)
+    if normalise:
+        raw = _unit_range(graph, op, raw)
+    resized = _resize(graph, op, raw, _positions(graph, op, blueprint))
+    if normalise:
+        resized = _unit_range(graph, op, resized)
+    graph.add_output(op.Squeeze(resized, [1]), MAP)
+    return graph.finish([SCORE, PROBABILITY, MAP])
+
+
+def _grad_cam(graph: Graph, op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
+    """Selvaraju et al. 2017, eq. 1-2 (arXiv:1610.02391): relu(sum_k mean(dy/dA_k) A_k)."""
+    slope = gradient(graph, {SCORE: direction}, [layer])[layer]
+    spatial = range(2, graph.rank(layer) or 0)
+    weights = op.ReduceMean(slope, spatial, keepdims=1)
+    return op.Relu(op.ReduceSum(op.Mul(weights, layer), [1], keepdims=1))
+
+
+def _cam(graph: Graph, op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
+    """Zhou et al. 2016, eq. 2 (arXiv:1512.04150): sum_k w_ck A_k, signed, without the bias."""
+    head = blueprint.anatomy.cam_head
+    if head is None:
+        raise Unsupported(f"'{layer}' has no linear head: {blueprint.anatomy.cam_refusal}")
+    weight = head.weight
+    if blueprint.anatomy.n_classes == 1:
+        weight = op.Concat(op.Neg(weight), weight, axis=0)
+    weights = op.Unsqueeze(op.MatMul(direction, weight), head.averaged)
+    summed = op.ReduceSum(op.Mul(weights, layer), [head.channel], keepdims=0)
+    return op.Unsqueeze(summed, [1])
+
+
+_FORMULAS: MappingProxyType[str, Callable[[Graph, Emitter, Blueprint, str, str], str]] = (
+    MappingProxyType({"cam": _cam, "grad_cam": _grad_cam})
+)
+
+
+def _unit_range(graph: Graph, op: Emitter, raw: str) -> str:
+    axes = range(1, graph.rank(raw) or 0)
+    positive = op.Relu(raw)
+    shifted = op.Sub(positive, op.ReduceMin(positive, axes, keepdims=1))
+    extent = op.ReduceMax(shifted, axes, keepdims=1)
+    return op.Div(shifted, op.Add(extent, _EPSILON))
+
+
+def _positions(graph: Graph, op: Emitter, blueprint: Blueprint) -> str:
+    """The input's spatial extent, as a shape value: (h, w) or (t,)."""
+    axes = range(1, graph.rank(blueprint.input) or 0)
+    channel = None if blueprint.channel_axis is None else 1 + blueprint.channel_axis
+    kept = [axis for axis in axes if axis != channel]
+    return op.Gather(op.Shape(blueprint.input), kept, axis=0)
+
+
+def _resize(graph: Graph, op: Emitter, raw: str, positions: str) -> str:
+    """Bilinear, half-pixel: equal to cv2's INTER_LINEAR to 1.2e-7."""
+    leading = op.Shape(raw, start=0, end=2)
+    if graph.rank(raw) == 4:
+        return _linear(op, raw, op.Concat(leading, positions, axis=0))
+    # ONNX Runtime resizes pictures; a series becomes a picture one pixel high.
+    flat = op.Unsqueeze(raw, [2])
+    wide = _linear(op, flat, op.Concat(leading, [1], positions, axis=0))
+    return op.Squeeze(wide, [2])
+
+
+def _linear(op: Emitter, raw: str, sizes: str) -> str:
+    return op.Resize(
+        raw, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel"
+    )

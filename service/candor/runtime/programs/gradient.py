@@ -1,0 +1,56 @@
+"""Prediction and input gradient out of one run, and the same along a straight line."""
+
+from onnx import ModelProto, TensorProto
+
+from candor.autodiff import Emitter, Graph, gradient
+from candor.result import Explained
+from candor.runtime.programs.blueprint import Blueprint
+from candor.runtime.programs.heads import PROBABILITY, SCORE, add_direction, add_heads
+from candor.runtime.programs.interpose import fill, open_before_readers
+
+__all__ = ["ALPHAS", "BASELINE", "GRADIENT", "VALUE", "gradient_program", "path_program"]
+
+GRADIENT = "candor.gradient"
+VALUE = "candor.value"
+BASELINE = "candor.baseline"
+ALPHAS = "candor.alphas"
+
+
+def gradient_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
+    """x [n, ...], direction [n, k] -> score, probability, gradient [n, ...], explained value."""
+    graph = blueprint.graph.copy()
+    _differentiate(graph, blueprint, blueprint.explained, explained)
+    graph.add_output(blueprint.explained, VALUE)
+    return graph.finish([SCORE, PROBABILITY, GRADIENT, VALUE])
+
+
+def path_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
+    """One row run at m points of a line: the batch is made inside the graph.
+
+    x [1, ...], baseline [1, ...] (of the explained value), alphas [m], direction [1 or m, k] ->
+    score, probability [m, k], gradient [m, ...].
+    """
+    graph = blueprint.graph.copy()
+    value, row = blueprint.explained, blueprint.input
+    # Whatever reads the row beside the explained value (a padding mask, say) sees m copies of it.
+    behind_row = open_before_readers(graph, row)
+    behind_value = behind_row if value == row else open_before_readers(graph, value)
+    op = Emitter(graph, "candor/path")
+    shape = graph.shape(value) or ()
+    baseline = graph.add_input(BASELINE, TensorProto.FLOAT, (1, *shape[1:]))
+    alphas = graph.add_input(ALPHAS, TensorProto.FLOAT, ("candor.rows",))
+    column = op.Reshape(alphas, [-1, *[1] * (len(shape) - 1)])
+    if value != row:
+        ones = [1] * (len(graph.shape(row) or ()) - 1)
+        fill(graph, behind_row, op.Expand(row, op.Concat(op.Shape(alphas), ones, axis=0)))
+    fill(graph, behind_value, op.Add(baseline, op.Mul(column, op.Sub(value, baseline))))
+    _differentiate(graph, blueprint, behind_value, explained)
+    return graph.finish([SCORE, PROBABILITY, GRADIENT])
+
+
+def _differentiate(graph: Graph, blueprint: Blueprint, wrt: str, explained: Explained) -> None:
+    heads = add_heads(graph, blueprint)
+    n_classes = max(2, blueprint.anatomy.n_classes)
+    cotangent = add_direction(graph, heads, n_classes)
+    found = gradient(graph, {heads.of(explained): cotangent}, [wrt])[wrt]
+    graph.add_output(found, GRADIENT)

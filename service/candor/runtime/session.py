@@ -1,0 +1,202 @@
+"""One ONNX Runtime session: which device it runs on, what it takes and gives, and how it fails.
+
+Invariant: nothing of ONNX Runtime leaves this file, neither its types nor its exceptions.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+from candor.errors import CandorError, InternalError, InvalidInput, InvalidModel, TooLarge
+from candor.result import Array
+from candor.runtime.specs import TensorSpec, spec_from_runtime
+
+__all__ = ["ProviderChoice", "Session", "SessionPolicy", "choose_providers"]
+
+_SUFFIX = "ExecutionProvider"
+
+# What would silently trade digits for speed is switched off: an explanation must agree with its
+# reference, and one digest must not stand for two precisions.
+_PROVIDER_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "CUDAExecutionProvider": {"use_tf32": "0"},
+}
+
+# onnxruntime derives these from Exception alone, so that there is no common class to catch.
+_RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    ort_state.EPFail,
+    ort_state.EngineError,
+    ort_state.Fail,
+    ort_state.InvalidArgument,
+    ort_state.InvalidGraph,
+    ort_state.InvalidProtobuf,
+    ort_state.ModelLoaded,
+    ort_state.NoModel,
+    ort_state.NoSuchFile,
+    ort_state.NotImplemented,
+    ort_state.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+# First match decides what a failed run was. A node that fails on a graph that loaded has been given
+# values that it cannot take: an index out of range, sizes that do not fit together.
+_RUN_FAILURES: tuple[tuple[re.Pattern[str], type[CandorError]], ...] = (
+    (re.compile(r"Failed to allocate memory|out of memory|bad_alloc"), TooLarge),
+    (re.compile(r"CUDA|CUDNN|CUBLAS|EP_FAIL|ENGINE_ERROR|NOT_IMPLEMENTED"), InternalError),
+    (re.compile(r"INVALID_ARGUMENT|while running|are missing from input feed"), InvalidInput),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """How sessions are made.
+
+    Attributes:
+        providers: names in order of preference, short (`cuda`) or full, in any case.
+        intra_op_threads: threads within one run; concurrency comes from concurrent runs.
+    """
+
+    providers: tuple[str, ...] = ("cuda", "cpu")
+    intra_op_threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderChoice:
+    """Execution providers as ONNX Runtime names them.
+
+    Attributes:
+        used: those to try, in order.
+        skipped: those asked for that this build of ONNX Runtime does not have.
+    """
+
+    used: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def choose_providers(
+    wanted: Sequence[str], available: Sequence[str] | None = None
+) -> ProviderChoice:
+    """Match the wanted names with what the installed ONNX Runtime offers.
+
+    Raises:
+        InvalidModel: none of them is offered.
+    """
+    offered = ort.get_available_providers() if available is None else available
+    by_short = {_short(name): name for name in offered}
+    used = [by_short[_short(name)] for name in wanted if _short(name) in by_short]
+    skipped = tuple(name for name in wanted if _short(name) not in by_short)
+    if not used:
+        raise InvalidModel(
+            f"none of the providers {', '.join(map(repr, wanted)) or '(none named)'} is offered by "
+            f"this build of ONNX Runtime; it has {', '.join(sorted(by_short))}"
+        )
+    return ProviderChoice(tuple(dict.fromkeys(used)), skipped)
+
+
+class Session:
+    """A compiled graph, ready to run from any number of threads at once."""
+
+    def __init__(self, content: bytes, policy: SessionPolicy, *, name: str = "model") -> None:
+        """Compile a graph.
+
+        Args:
+            content: a serialised ModelProto that holds all of its weights.
+            policy: providers and threads.
+            name: how messages call the graph.
+
+        Raises:
+            InvalidModel: ONNX Runtime refuses the graph, or has none of the providers.
+        """
+        choice = choose_providers(policy.providers)
+        try:
+            self._session = ort.InferenceSession(
+                content,
+                _session_options(policy),
+                providers=list(choice.used),
+                provider_options=[dict(_PROVIDER_OPTIONS.get(p, {})) for p in choice.used],
+            )
+        except _RUNTIME_ERRORS as error:
+            raise InvalidModel(f"ONNX Runtime cannot load {name}: {_reason(error)}") from error
+        # Without this a failing device would rebuild the session on the CPU in the middle of a run,
+        # and `provider` would lie.
+        self._session.disable_fallback()
+        self.name = name
+        self.skipped_providers = choice.skipped
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        self.inputs = tuple(map(_spec, self._session.get_inputs()))
+        self.outputs = tuple(map(_spec, self._session.get_outputs()))
+
+    @property
+    def provider(self) -> str:
+        """The provider that comes first among those in use: `cuda`, `cpu`, ..."""
+        return _short(self.providers[0])
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:
+        """Run once, in the calling thread, without the interpreter lock.
+
+        Args:
+            feeds: every input by name.
+            outputs: which ones to compute; () for all, in the graph's order.
+
+        Returns:
+            The outputs by name.
+
+        Raises:
+            InvalidInput: the graph cannot take these values; the message names the node.
+            TooLarge: the run wants more memory than there is.
+            InternalError: anything else.
+        """
+        names = list(outputs) or [spec.name for spec in self.outputs]
+        try:
+            found = self._session.run(names, dict(feeds))
+        except _RUNTIME_ERRORS as error:
+            text = str(error)
+            kind = next((k for pattern, k in _RUN_FAILURES if pattern.search(text)), InternalError)
+            raise kind(f"{self.name} cannot run on this input: {_reason(error)}") from error
+        return dict(zip(names, found, strict=True))
+
+
+def _session_options(policy: SessionPolicy) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = policy.intra_op_threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Threads that spin between two runs take the core from the other sessions and the event loop.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # What matters comes back as an exception; the log would repeat it on stderr.
+    options.log_severity_level = 4
+    return options
+
+
+def _spec(argument: Any) -> TensorSpec:
+    return spec_from_runtime(argument.name, argument.type, argument.shape)
+
+
+def _short(provider: str) -> str:
+    return provider.strip().lower().removesuffix(_SUFFIX.lower())
+
+
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
+_NODE = re.compile(r"while running (\w+) node\. Name:'(.*?)' Status Message: (.*)", re.DOTALL)
+# file and line, the function's signature, the C++ condition that did not hold
+_SOURCE_NOTE = re.compile(
+    r"^\S+\.(?:h|hpp|cc|cpp|cu):\d+ (?:[^(]*onnxruntime::.*?\)(?: const)?(?: \[.*?\])? )?"
+    r"(?:.*? was false\. )?",
+    re.DOTALL,
+)
+
+
+def _reason(error: Exception) -> str:
+    """Cut ONNX Runtime's message down to what concerns the reader."""
+    text, prefix = str(error), ""
+    node = _NODE.search(text)
+    if node:
+        operator, name, text = node.groups()
+        prefix = f"{operator} node '{name}': " if name else f"{operator} node: "
+    text = _SOURCE_NOTE.sub("", _CODE.sub("", text))
+    return (prefix + " ".join(text.split()))[:500] or type(error).__name__

@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: gRPC and HTTP. No decisions are made here."""

@@ -1,0 +1,94 @@
+"""The engine's results to a ModelInferResponse: outputs of the graph, then the explanations.
+
+The outputs `candor.<method>` are float32 with the rows first, then, where several targets were
+asked for, the targets, then the positions: images [n, h, w], tokens and series [n, t], tabular
+[n, f]. Rows of unlike length are filled up with 0, segments with -1.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from candor.engine.request import Answer, Explanation, Prediction
+from candor.inference.v2 import grpc_service_pb2 as pb
+from candor.result import Array, Json
+from candor.wire.oip_parameters import PREFIX
+from candor.wire.oip_requests import Asked
+from candor.wire.oip_tensors import add_output, classify
+
+__all__ = ["cache_status", "explain_response", "predict_response"]
+
+_Answers = Sequence[Sequence[Answer]]
+
+
+def predict_response(
+    request_id: str, prediction: Prediction, asked: Asked
+) -> pb.ModelInferResponse:
+    """Write the outputs of the graph, those asked for or all."""
+    return _response(request_id, prediction, prediction.outputs, asked)
+
+
+def explain_response(
+    request_id: str, explanation: Explanation, asked: Asked
+) -> pb.ModelInferResponse:
+    """Write outputs, maps and what the maps are worth."""
+    answers = [answer for rows in explanation.answers for row in rows for answer in row]
+    arrays: dict[str, Array] = dict(explanation.prediction.outputs)
+    trust: dict[str, str] = {}
+    for rows in explanation.answers:
+        method = rows[0][0].attribution.method
+        arrays[PREFIX + method] = _stacked(rows, "values", 0, asked)
+        if all(answer.attribution.segments is not None for row in rows for answer in row):
+            arrays[f"{PREFIX}{method}.segments"] = _stacked(rows, "segments", -1, asked)
+        trust[method] = _trust(rows, asked)
+    response = _response(request_id, explanation.prediction, arrays, asked)
+    for method, text in trust.items():
+        response.parameters[f"{PREFIX}{method}.trust"].string_param = text
+    response.parameters["candor.model_digest"].string_param = explanation.prediction.model.digest
+    status = cache_status([answer.cache for answer in answers])
+    response.parameters["candor.cache_status"].string_param = status
+    complete = all(answer.complete for answer in answers)
+    response.parameters["candor.complete"].bool_param = complete
+    return response
+
+
+def cache_status(statuses: Sequence[str]) -> str:
+    """One word for all answers: `hit` only if all hit, `partial` if some did."""
+    if "hit" in statuses:
+        return "hit" if set(statuses) == {"hit"} else "partial"
+    return next(word for word in ("miss", "coalesced", "bypass") if word in statuses)
+
+
+def _response(
+    request_id: str, prediction: Prediction, arrays: Mapping[str, Array], asked: Asked
+) -> pb.ModelInferResponse:
+    response = pb.ModelInferResponse(
+        model_name=prediction.model.name, model_version=prediction.model.version, id=request_id
+    )
+    for name in asked.outputs or arrays:
+        array, k = arrays[name], asked.outputs.get(name, 0)
+        add_output(response, name, classify(name, array, k, prediction.labels) if k else array)
+    return response
+
+
+def _stacked(rows: _Answers, part: str, fill: int, asked: Asked) -> Array:
+    """All rows (and targets) of one method as one array."""
+    dtype = np.float32 if part == "values" else np.int32
+    arrays = [[getattr(answer.attribution, part) for answer in row] for row in rows]
+    flat = [array for row in arrays for array in row]
+    shape = tuple(max(lengths) for lengths in zip(*(array.shape for array in flat), strict=True))
+    stacked = np.full((len(rows), len(arrays[0]), *shape), fill, dtype=dtype)
+    for row, several in enumerate(arrays):
+        for position, array in enumerate(several):
+            stacked[row, position][tuple(map(slice, array.shape))] = array
+    return stacked if asked.several else stacked[:, 0]
+
+
+def _trust(rows: _Answers, asked: Asked) -> str:
+    """A JSON list with one record a row; where several targets were asked for, one list a row."""
+    records: list[list[Mapping[str, Json]]] = [
+        [answer.attribution.trust for answer in row] for row in rows
+    ]
+    listed = records if asked.several else [row[0] for row in records]
+    return json.dumps(listed, default=dict, ensure_ascii=False, allow_nan=False)

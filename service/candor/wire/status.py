@@ -1,0 +1,109 @@
+"""The one table from a kind of error to what a caller sees: gRPC code, HTTP status, retry hint.
+
+Invariant: every kind in the error tree has a row (a test walks the tree), and what is not a
+CandorError never reaches a caller with more than a request id.
+"""
+
+import math
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from grpc import StatusCode
+
+from candor.errors import CandorError, InvalidArgument, Overloaded
+
+__all__ = ["STATUS", "Metadata", "Status", "details_of", "status_of", "trailers_of"]
+
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a kind of error is told over gRPC and over HTTP."""
+
+    code: StatusCode
+    http: int
+
+
+STATUS = MappingProxyType(
+    {
+        "invalid_argument": Status(StatusCode.INVALID_ARGUMENT, 400),
+        "not_found": Status(StatusCode.NOT_FOUND, 404),
+        "unsupported": Status(StatusCode.FAILED_PRECONDITION, 422),
+        "invalid_model": Status(StatusCode.FAILED_PRECONDITION, 422),
+        # What gRPC itself answers to a message over the limit.
+        "too_large": Status(StatusCode.RESOURCE_EXHAUSTED, 413),
+        "overloaded": Status(StatusCode.RESOURCE_EXHAUSTED, 429),
+        "deadline_exceeded": Status(StatusCode.DEADLINE_EXCEEDED, 504),
+        "cancelled": Status(StatusCode.CANCELLED, 499),
+        "unavailable": Status(StatusCode.UNAVAILABLE, 503),
+        "internal": Status(StatusCode.INTERNAL, 500),
+    }
+)
+
+_DOMAIN = "candor"
+# All trailers together must fit into the caller's limit on metadata, 8 KiB by default. gRPC writes
+# three characters for each byte that is not ASCII, and the details repeat the message in base64.
+_MAX_MESSAGE_BYTES = 3000
+_MAX_DETAIL_BYTES = 1000
+
+
+def status_of(error: CandorError) -> Status:
+    """The row of an error's kind."""
+    return STATUS[error.kind]
+
+
+def details_of(error: CandorError, request_id: str) -> str:
+    """The message for the caller; of an internal error only the request id."""
+    if error.kind == "internal":
+        return f"internal error; the server's log has the rest under request id {request_id}"
+    message = error.message
+    return _clip(message, _MAX_MESSAGE_BYTES if message.isascii() else _MAX_MESSAGE_BYTES // 3)
+
+
+def trailers_of(error: CandorError, request_id: str) -> Metadata:
+    """Trailing metadata: the class of the error, a retry hint, and google.rpc details."""
+    name = type(error).__name__
+    trailers: list[tuple[str, str | bytes]] = [("candor-error", name), ("x-request-id", request_id)]
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.kind.upper(), domain=_DOMAIN, metadata={"error": name}
+        ),
+        error_details_pb2.RequestInfo(request_id=request_id),
+    ]
+    message = _clip(details_of(error, request_id), _MAX_DETAIL_BYTES)
+    if isinstance(error, InvalidArgument):
+        violation = error_details_pb2.BadRequest.FieldViolation(description=message, reason=name)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, Overloaded):
+        pushback_ms = max(0, math.ceil(error.retry_after_s * 1000))
+        trailers.append(("grpc-retry-pushback-ms", str(pushback_ms)))
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(pushback_ms)
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    trailers.append(("grpc-status-details-bin", _rich(status_of(error).code, message, details)))
+    return tuple(trailers)
+
+
+def _rich(code: StatusCode, message: str, details: list[Message]) -> bytes:
+    packed = []
+    for detail in details:
+        wrapper = any_pb2.Any()
+        wrapper.Pack(detail)
+        packed.append(wrapper)
+    number: int = grpc.StatusCode[code.name].value[0]
+    status = status_pb2.Status(code=number, message=message, details=packed)
+    serialized: bytes = status.SerializeToString()
+    return serialized
+
+
+def _clip(text: str, n_bytes: int) -> str:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= n_bytes:
+        return text
+    return encoded[: n_bytes - 3].decode(errors="ignore") + "..."

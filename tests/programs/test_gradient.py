@@ -1,0 +1,81 @@
+"""Gradient, path and perturbation programs against torch in float64 and against their definition."""
+
+import copy
+import secrets
+
+import numpy as np
+import pytest
+import torch
+from candor.result import Geometry
+
+from programs.networks import Case, ConvNet, compiled, export, one_hot
+
+SEED = secrets.randbelow(2**31)
+
+
+@pytest.fixture(scope="module", params=["gap", "mlp"])
+def case(request: pytest.FixtureRequest) -> Case:
+    torch.manual_seed(SEED)
+    module = ConvNet(request.param).eval()
+    model = export(module, torch.randn(2, 3, 24, 24))
+    subject, blueprint = compiled(model, Geometry(kind="image", channel_axis=0), "softmax")
+    return Case(module, subject, blueprint)
+
+
+def pictures(n: int) -> np.ndarray:
+    return np.random.default_rng(SEED).normal(size=(n, 3, 24, 24)).astype(np.float32)
+
+
+def reference(module: torch.nn.Module, x: np.ndarray, direction: np.ndarray, head: str) -> np.ndarray:
+    """Autograd in float64."""
+    exact = copy.deepcopy(module).double()
+    point = torch.from_numpy(x).double().requires_grad_()
+    score = exact(point)
+    value = score if head == "score" else score.softmax(1)
+    (value * torch.from_numpy(direction)).sum().backward()
+    assert point.grad is not None
+    return point.grad.numpy()
+
+
+def assert_agrees(found: np.ndarray, wanted: np.ndarray) -> None:
+    """The notes' policy: gates may flip at 1e-7, so quantile and cosine, never a bare maximum."""
+    scale = np.abs(wanted).max()
+    close = np.abs(found - wanted) <= 1e-5 * scale
+    cosine = (found * wanted).sum() / (np.linalg.norm(found) * np.linalg.norm(wanted))
+    assert close.mean() >= 0.999, f"seed {SEED}: only {close.mean():.4%} agree"
+    assert cosine > 1 - 1e-6, f"seed {SEED}: cosine {cosine}"
+
+
+@pytest.mark.parametrize("head", ["score", "probability"])
+def test_gradient_equals_autograd(case: Case, head: str) -> None:
+    x = pictures(5)
+    direction = one_hot([0, 1, 2, 3, 4], 7)
+    direction[4, 6] = -1  # why this rather than that
+    run = case.compiled.gradient(x, direction, head)
+    assert_agrees(run.gradient, reference(case.module, x, direction, head))
+    np.testing.assert_array_equal(run.value, x)
+
+
+def test_path_gradients_are_gradients_at_the_points(case: Case) -> None:
+    x, alphas = pictures(1), np.array([0.0, 0.25, 0.5, 1.0])
+    baseline = np.full_like(x, 0.3)
+    direction = one_hot([2], 7)
+    run = case.compiled.path(x, baseline, alphas, direction, "score")
+    points = baseline + alphas[:, None, None, None].astype(np.float32) * (x - baseline)
+    assert_agrees(run.gradient, reference(case.module, points, direction, "score"))
+    np.testing.assert_allclose(run.displacement, (x - baseline)[0])
+    np.testing.assert_allclose(
+        run.scores.score, case.compiled.predict(points).score, atol=1e-5
+    )
+
+
+def test_perturbations_are_the_row_with_segments_replaced(case: Case) -> None:
+    rng = np.random.default_rng(SEED)
+    x, baseline = pictures(1), pictures(2)[1:]
+    segments = rng.integers(0, 5, (1, 24, 24))
+    masks = rng.random((6, 5)) < 0.5
+    kept = masks[:, segments]
+    wanted = case.compiled.predict(np.where(kept, x, baseline))
+    found = case.compiled.perturb(x, baseline, segments, masks)
+    np.testing.assert_allclose(found.score, wanted.score, atol=1e-5)
+    np.testing.assert_allclose(found.probability, wanted.probability, atol=1e-6)

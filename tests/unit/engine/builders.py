@@ -1,0 +1,246 @@
+"""A classifier of a few lines of numpy, an engine over it, and ways to look at what they did."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from candor.engine.cache import MemoryCache
+from candor.engine.digest import cache_secret
+from candor.engine.engine import Engine
+from candor.engine.entry import Entry
+from candor.engine.house import House
+from candor.engine.redis_cache import RedisCache
+from candor.engine.request import ExplainRequest, PredictRequest
+from candor.engine.tiers import Tiers, memory_tier
+from candor.engine.workers import Limits, Workers
+from candor.errors import InvalidInput, NotFound, Unsupported
+from candor.explain.options import Gradient, Lime, Options
+from candor.explain.subject import Geometry, GradientRun, PathRun
+from candor.metrics import Metrics
+from candor.result import Array, Encoded, ModelId, Payload, Scores, Tensors
+from prometheus_client import CollectorRegistry
+
+SECRET = cache_secret(b"tests")
+N_FEATURES = 6
+N_CLASSES = 3
+
+
+@dataclass
+class LinearModel:
+    """score = x W; satisfies `engine.model.Model` and `explain.subject.Subject` at once.
+
+    `calls` names every run; `hold` (an event) blocks runs until set; `slice_s` makes slices slow.
+    """
+
+    id: ModelId = ModelId("linear", "1", "d" * 64)
+    activation: str = "softmax"
+    provider: str = "cpu"
+    labels: tuple[str, ...] = ("cat", "dog", "cup")
+    rebuilds: bool = True
+    slice_rows: int = 10
+    slice_s: float = 0.0
+    hold: threading.Event | None = None
+    fail: Exception | None = None
+    calls: list[tuple[str, int]] = field(default_factory=list)
+    geometry: Geometry = Geometry("tabular", None)
+    n_classes: int = N_CLASSES
+    input_name: str = "x"
+    methods: Mapping[str, str | None] = field(
+        default_factory=lambda: {
+            "cam": "its head is not global average pooling",
+            "grad_cam": None,
+            "gradient": None,
+            "integrated_gradients": None,
+            "occlusion": None,
+            "lime": None,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(7)
+        self.weights = rng.normal(size=(N_FEATURES, N_CLASSES)).astype(np.float32)
+
+    # Model
+
+    def encode(self, payload: Payload) -> Encoded:
+        assert isinstance(payload, Tensors)
+        rows = len(next(iter(payload.by_name.values())))
+        return Encoded(payload.by_name, (None,) * rows)
+
+    def check(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        x = tensors.get("x")
+        if x is None or x.dtype != np.float32 or x.ndim != 2 or x.shape[1] != N_FEATURES:
+            raise InvalidInput(f"expected float32 'x' [n, {N_FEATURES}]")
+        return dict(tensors)
+
+    def run(self, tensors: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:
+        scores = self._scores("run", tensors["x"])
+        own = {"probabilities": scores.probability}
+        return own if self.rebuilds else {**own, "twice": 2 * scores.score}
+
+    def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
+        probability = outputs["probabilities"]
+        return Scores(np.log(probability), probability)
+
+    def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
+        return {"probabilities": scores.probability} if self.rebuilds else None
+
+    def subject(self, output: str | None = None) -> "LinearModel":
+        if output not in {None, "probabilities"}:
+            raise NotFound(f"no output '{output}'")
+        return self
+
+    # Subject
+
+    def predict(self, x: Array) -> Scores:
+        return self._scores("predict", x)
+
+    def cam_layer(self, formula: str, layer: str | None) -> str:
+        raise Unsupported("no layer has spatial extent")
+
+    def cam(self, x, direction, formula, layer, *, normalise):
+        raise Unsupported("no layer has spatial extent")
+
+    def gradient(self, x: Array, direction: Array, explained: str) -> GradientRun:
+        scores = self._scores("gradient", x)
+        gradient = self._directions(scores, direction) @ self.weights.T
+        return GradientRun(scores, gradient.astype(np.float32), x)
+
+    def path(self, x, baseline, alphas, direction, explained) -> PathRun:
+        points = baseline + alphas[:, None].astype(np.float32) * (x - baseline)
+        scores = self._scores("path", points)
+        direction = np.repeat(self._directions(self._quiet(x), direction), len(alphas), axis=0)
+        return PathRun(scores, (direction @ self.weights.T).astype(np.float32), (x - baseline)[0])
+
+    def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
+        kept = masks[:, np.broadcast_to(segments, x.shape[1:])]
+        return self._scores("perturb", np.where(kept, x, baseline).astype(np.float32))
+
+    def slices(self, n: int) -> Iterator[slice]:
+        for start in range(0, n, self.slice_rows):
+            yield slice(start, min(n, start + self.slice_rows))
+
+    # What it does when it runs
+
+    def _scores(self, name: str, x: Array) -> Scores:
+        self.calls.append((name, len(x)))
+        if self.hold is not None:
+            assert self.hold.wait(10)
+        if self.slice_s:
+            time.sleep(self.slice_s)
+        if self.fail is not None:
+            raise self.fail
+        return self._quiet(x)
+
+    def _quiet(self, x: Array) -> Scores:
+        score = (x @ self.weights).astype(np.float32)
+        odds = np.exp(score - score.max(axis=1, keepdims=True))
+        return Scores(score, (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32))
+
+    @staticmethod
+    def _directions(scores: Scores, direction: Array) -> Array:
+        top = np.eye(scores.score.shape[1], dtype=np.float32)[scores.score.argmax(axis=1)]
+        return np.where(direction.any(axis=1, keepdims=True), direction, top)
+
+    def n_calls(self, name: str | None = None) -> int:
+        return sum(name in {None, called} for called, _ in list(self.calls))
+
+
+class OneModel:
+    """A store that holds one model."""
+
+    def __init__(self, model: LinearModel) -> None:
+        self.model = model
+
+    def get(self, name: str, version: str = "") -> LinearModel:
+        if name != self.model.id.name or version not in {"", self.model.id.version}:
+            raise NotFound(f"there is no model '{name}' with version '{version}'")
+        return self.model
+
+
+@dataclass
+class Rig:
+    """An engine with everything in reach."""
+
+    engine: Engine
+    model: LinearModel
+    metrics: Metrics
+    memory: MemoryCache[Entry]
+    cache: Tiers
+    workers: Workers
+
+    def value(self, name: str, **labels: str) -> float:
+        """A sample of the metrics; 0 where it was never touched."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@asynccontextmanager
+async def rig(
+    model: LinearModel | None = None,
+    *,
+    limits: Limits | None = None,
+    metrics: Metrics | None = None,
+    redis: RedisCache | None = None,
+    memory_bytes: int = 1 << 24,
+) -> AsyncIterator[Rig]:
+    """An engine over a model; closed at the end, with nothing left in any gauge."""
+    model = model or LinearModel()
+    metrics = metrics or Metrics(CollectorRegistry())
+    memory = memory_tier(memory_bytes, 3600)
+    cache = Tiers(memory, redis, metrics, SECRET)
+    workers = Workers(limits or Limits(slots=2), metrics)
+    house = House(cache, workers, metrics)
+    built = Rig(
+        Engine(OneModel(model), house, secret=SECRET), model, metrics, memory, cache, workers
+    )
+    try:
+        yield built
+        await settled(built)
+    finally:
+        await workers.close()
+        await cache.close()
+
+
+async def settled(built: Rig) -> None:
+    """Everything that was begun has ended: no flight, no depth, nothing in flight."""
+    async with asyncio.timeout(5):
+        while len(built.engine.house.flights) or gauges(built.metrics):
+            await asyncio.sleep(0.005)
+
+
+def gauges(metrics: Metrics) -> dict[str, float]:
+    """In-flight and depth gauges that are not at zero."""
+    return {
+        f"{sample.name}{sample.labels}": sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if family.name in {"candor_inflight", "candor_queue_depth"} and sample.value != 0
+    }
+
+
+def rows(n: int = 1, seed: int = 0) -> Array:
+    """Inputs for n rows."""
+    return np.random.default_rng(seed).normal(size=(n, N_FEATURES)).astype(np.float32)
+
+
+def predict_request(x: Array | None = None, **changes: object) -> PredictRequest:
+    """Ask for a prediction of one row."""
+    request = PredictRequest("linear", Tensors({"x": rows() if x is None else x}))
+    return replace(request, **changes)
+
+
+def explain_request(
+    *methods: Options, x: Array | None = None, **changes: object
+) -> ExplainRequest:
+    """Ask for the gradient of one row, unless told otherwise."""
+    payload = Tensors({"x": rows() if x is None else x})
+    return replace(ExplainRequest("linear", payload, methods or (Gradient(),)), **changes)
+
+
+def long_lime(**changes: object) -> Lime:
+    """A LIME of two hundred samples."""
+    return replace(Lime(n_samples=200), **changes)

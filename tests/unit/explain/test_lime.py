@@ -1,0 +1,164 @@
+import json
+
+import numpy as np
+import pytest
+
+from candor.errors import InvalidTarget
+from candor.explain.lime import lime
+from candor.explain.options import Lime
+from candor.explain.parse import parse_options
+from candor.explain.question import Question
+from candor.explain.subject import Geometry
+from candor.result import Target
+from unit.explain.numpy_subject import NumpySubject, finish, linear
+
+draw = np.random.default_rng(0)
+SEGMENTS = (np.arange(8)[:, None] // 2 * 3 + np.arange(9) // 3).astype(np.int32)
+TRUTH = np.array([0.09, -0.07, 0.05, 0.0, 0.03, -0.02, 0.06, -0.04, 0.08, 0.01, -0.03, 0.02])
+
+
+def by_segment(seed=0):
+    """A model whose score is 0.3 plus the truth of every segment that is still there."""
+    x = np.random.default_rng(seed).uniform(0.5, 1.5, (1, 2, 8, 9))
+    weights = TRUTH[SEGMENTS] / (x[0] * 2 * 6)
+    classes = np.stack([0 * weights, weights, -weights])
+    subject = linear(classes, probability=lambda score: score + 0.3)
+    return subject, Question(x, Target(1), segments=SEGMENTS)
+
+
+def test_a_linear_model_of_segments_is_recovered_in_sign_and_order():
+    subject, question = by_segment()
+    _, answer = finish(lime(subject, question, Lime(baseline="zero")))
+    found = np.array(answer.trust["figures"]["coefficients"])
+    assert np.argsort(-np.abs(found))[:5].tolist() == np.argsort(-np.abs(TRUTH))[:5].tolist()
+    np.testing.assert_allclose(found, TRUTH, atol=0.002)
+    np.testing.assert_array_equal(answer.values, found.astype(np.float32)[SEGMENTS])
+    np.testing.assert_array_equal(answer.segments, SEGMENTS)
+    figures = answer.trust["figures"]
+    assert figures["r2"] > 0.999
+    assert figures["out_of_sample_r2"] > 0.999
+    assert figures["top_k_stability"] == 1.0
+    assert figures["segmentation"] == "given"
+    assert answer.trust["explained"] == "probability"
+    assert answer.trust["warnings"] == []
+
+
+def test_the_record_is_json_and_repeats_the_call_word_for_word():
+    subject, question = by_segment()
+    for options in (Lime(n_samples=200), Lime(n_samples=200, seed=-1, baseline=0.25)):
+        _, answer = finish(lime(subject, question, options))
+        record = json.loads(json.dumps(answer.trust, allow_nan=False))
+        assert 0 <= record["options"]["seed"] < 2**32
+        again = parse_options("lime", record["options"])
+        _, repeated = finish(lime(subject, question, again))
+        np.testing.assert_array_equal(repeated.values, answer.values)
+        assert repeated.trust == answer.trust
+
+
+def test_a_seed_of_minus_one_draws_afresh():
+    subject, question = by_segment()
+    seeds = {
+        finish(lime(subject, question, Lime(20, seed=-1)))[1].trust["options"]["seed"]
+        for _ in range(4)
+    }
+    assert len(seeds) == 4
+
+
+def test_each_distinct_perturbation_is_run_once():
+    embedding = draw.normal(size=(10, 6))
+    geometry = Geometry("tokens", None, pad=0, unknown=1)
+    subject = linear(draw.normal(size=(3, 4, 6)), geometry=geometry, embedding=embedding)
+    reports, answer = finish(lime(subject, Question(np.array([[3, 9, 4, 0]])), Lime()))
+    assert answer.trust["n_evaluations"] == subject.n_rows == reports[-1].total == 8
+    assert answer.trust["figures"]["n_samples"] == 1000
+    assert answer.values[3] == 0
+    assert answer.segments.tolist() == [0, 1, 2, -1]
+
+
+def test_what_is_known_after_a_slice_is_the_answer_to_as_many_samples():
+    subject, question = by_segment()
+    reports, answer = finish(lime(subject, question, Lime(n_samples=100)))
+    assert reports[0].best is None
+    part = reports[4].best()
+    assert part.trust["complete"] is False
+    assert part.trust["n_evaluations"] == reports[4].done == 32
+    n_samples = part.trust["figures"]["n_samples"]
+    assert n_samples >= 32
+    _, asked = finish(lime(subject, question, Lime(n_samples=n_samples)))
+    np.testing.assert_array_equal(part.values, asked.values)
+    assert part.trust["figures"] == asked.trust["figures"]
+    assert answer.trust["complete"] is True
+
+
+@pytest.mark.parametrize("slice_size", [1, 3, 1000])
+def test_slices_do_not_change_the_answer(slice_size):
+    subject, question = by_segment()
+    _, whole = finish(lime(subject, question, Lime(60)))
+    subject.slice_size = slice_size
+    _, answer = finish(lime(subject, question, Lime(60)))
+    np.testing.assert_allclose(answer.values, whole.values, atol=1e-12)
+
+
+def test_a_difference_is_explained_as_the_difference_of_probabilities():
+    subject, question = by_segment()
+    difference = Question(question.x, Target(1, 2), segments=SEGMENTS)
+    _, answer = finish(lime(subject, difference, Lime(baseline="zero")))
+    np.testing.assert_allclose(answer.trust["figures"]["coefficients"], 2 * TRUTH, atol=0.004)
+
+
+def test_a_sentence_without_words_is_answered_not_refused():
+    geometry = Geometry("tokens", None, pad=0, unknown=1)
+    subject = linear(np.ones((3, 4, 6)), geometry=geometry, embedding=np.ones((10, 6)))
+    _, answer = finish(lime(subject, Question(np.zeros((1, 4), int)), Lime()))
+    assert answer.values.tolist() == [0, 0, 0, 0]
+    assert answer.trust["n_evaluations"] == subject.n_rows == 1
+    assert answer.trust["figures"]["n_segments"] == 0
+    assert answer.trust["warnings"][0].startswith("empty: ")
+
+
+def test_one_word_is_answered():
+    geometry = Geometry("tokens", None, pad=0, unknown=1)
+    embedding = draw.normal(size=(10, 6))
+    subject = linear(np.ones((3, 1, 6)), geometry=geometry, embedding=embedding)
+    _, answer = finish(lime(subject, Question(np.array([[4]])), Lime()))
+    assert np.isfinite(answer.values).all()
+    json.dumps(answer.trust, allow_nan=False)
+
+
+def test_features_are_replaced_by_zero_where_their_own_mean_would_change_nothing():
+    weights = draw.normal(size=(3, 5))
+    subject = linear(weights, geometry=Geometry("tabular", None), probability=lambda s: s)
+    x = draw.normal(size=(1, 5))
+    _, answer = finish(lime(subject, Question(x, Target(2)), Lime()))
+    assert answer.trust["options"]["baseline"] == "zero"
+    np.testing.assert_allclose(answer.values, weights[2] * x[0], rtol=0.05)
+
+
+def warnings_of(subject, question, options):
+    _, answer = finish(lime(subject, question, options))
+    return [warning.split(":")[0] for warning in answer.trust["warnings"]]
+
+
+def test_what_cannot_be_trusted_is_said():
+    subject, question = by_segment()
+    noise = NumpySubject(
+        lambda x: np.random.default_rng(int(abs(x).sum() * 1e6)).random((len(x), 3)),
+        probability=lambda score: score,
+    )
+    assert "few samples" in warnings_of(subject, question, Lime(10))
+    assert "poor fit" in warnings_of(noise, question, Lime(300))
+    assert "unstable" in warnings_of(noise, question, Lime(100))
+    flat = linear(np.zeros((3, 2, 8, 9)))
+    assert warnings_of(flat, question, Lime(50)) == ["empty", "flat"]
+    still = Question(np.zeros((1, 2, 8, 9)), segments=SEGMENTS)
+    assert "still" in warnings_of(subject, still, Lime(50, baseline="zero"))
+    sure = NumpySubject(lambda x: np.tile([50.0, 0.0, 0.0], (len(x), 1)))
+    assert warnings_of(sure, question, Lime(50))[0] == "saturated"
+    score = Question(question.x, explained="score", segments=SEGMENTS)
+    assert "saturated" not in warnings_of(sure, score, Lime(50))
+
+
+def test_a_class_that_does_not_exist_is_refused():
+    subject, question = by_segment()
+    with pytest.raises(InvalidTarget):
+        finish(lime(subject, Question(question.x, Target(3)), Lime(10)))

@@ -1,0 +1,139 @@
+import threading
+
+import numpy as np
+import pytest
+import skimage
+
+from candor.errors import InvalidInput, InvalidOption, TooLarge
+from candor.explain.options import Lime
+from candor.explain.question import Question
+from candor.explain.segments import _Cuts, cut
+from candor.explain.subject import Geometry
+
+NCHW, NHWC = Geometry("image", 0), Geometry("image", 2)
+TOKENS = Geometry("tokens", None, pad=0)
+CAT = skimage.transform.resize(skimage.data.chelsea(), (48, 64)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["slic", "quickshift", "grid"])
+def test_segments_are_numbered_without_gaps_whatever_the_layout_and_scale(kind):
+    options = Lime(segments=kind, n_segments=30)
+    channels_last = cut(Question(CAT[None]), options, NHWC)
+    shifted = (np.moveaxis(CAT, -1, 0) - 0.5) / 0.25
+    channels_first = cut(Question(shifted[None]), options, NCHW)
+    assert channels_last.kind == kind
+    assert channels_last.positions.dtype == np.int32
+    assert sorted(set(channels_last.positions.ravel().tolist())) == list(range(channels_last.n))
+    assert 2 < channels_last.n < 60
+    agreement = np.mean(channels_first.positions == channels_last.positions)
+    assert agreement > 0.99, "cutting must not depend on how the picture is scaled"
+
+
+def test_an_image_is_cut_by_slic_unless_told():
+    question = Question(CAT[None])
+    auto, slic = cut(question, Lime(), NHWC), cut(question, Lime(segments="slic"), NHWC)
+    assert auto.kind == "slic"
+    np.testing.assert_array_equal(auto.positions, slic.positions)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 28, 28), (3, 1, 40), (4, 20, 20), (2, 16, 16)])
+@pytest.mark.parametrize("kind", ["slic", "quickshift", "grid"])
+@pytest.mark.parametrize("fill", ["flat", "random"])
+def test_any_picture_can_be_cut(shape, kind, fill):
+    x = (
+        np.random.default_rng(0).normal(size=(1, *shape))
+        if fill == "random"
+        else np.ones((1, *shape))
+    )
+    segmentation = cut(Question(x.astype(np.float32)), Lime(segments=kind), NCHW)
+    assert segmentation.positions.shape == shape[1:]
+    assert segmentation.n == segmentation.positions.max() + 1
+    assert segmentation.positions.min() == 0
+
+
+def test_a_grid_has_square_cells_of_equal_size():
+    x = np.zeros((1, 1, 40, 80), np.float32)
+    segmentation = cut(Question(x), Lime(segments="grid", n_segments=50), NCHW)
+    assert segmentation.n == 50
+    sizes = np.bincount(segmentation.positions.ravel())
+    assert sizes.min() == sizes.max() == 64
+
+
+def test_every_token_but_padding_is_a_segment():
+    segmentation = cut(Question(np.array([[5, 9, 0, 5, 0, 0]])), Lime(), TOKENS)
+    assert segmentation.positions.tolist() == [0, 1, -1, 2, -1, -1]
+    assert (segmentation.n, segmentation.kind) == (3, "tokens")
+    assert cut(Question(np.array([[0, 0]])), Lime(), TOKENS).n == 0
+    assert cut(Question(np.array([[0, 5]])), Lime(), Geometry("tokens", None)).n == 2
+
+
+def test_a_series_is_cut_into_slices_of_equal_length():
+    x = np.zeros((1, 100, 3), np.float32)
+    segmentation = cut(Question(x), Lime(n_segments=10), Geometry("series", 1))
+    assert np.bincount(segmentation.positions).tolist() == [10] * 10
+    assert (np.diff(segmentation.positions) >= 0).all()
+    short = cut(Question(x[:, :4]), Lime(n_segments=10), Geometry("series", 1))
+    assert short.positions.tolist() == [0, 1, 2, 3]
+
+
+def test_every_feature_is_a_segment():
+    segmentation = cut(Question(np.zeros((1, 7))), Lime(), Geometry("tabular", None))
+    assert segmentation.positions.tolist() == list(range(7))
+
+
+def test_ways_to_cut_pictures_are_refused_for_what_is_none():
+    with pytest.raises(InvalidOption, match=r"segments is 'grid', which cuts images; .* tokens"):
+        cut(Question(np.array([[5, 9]])), Lime(segments="grid"), TOKENS)
+
+
+def test_the_callers_segments_are_renumbered_and_negative_ones_never_removed():
+    given = np.array([[7, 7, -3], [2, 40, -1]])
+    segmentation = cut(Question(np.zeros((1, 3, 2, 3)), segments=given), Lime(), NCHW)
+    assert segmentation.positions.tolist() == [[1, 1, -1], [0, 2, -1]]
+    assert (segmentation.n, segmentation.kind) == (3, "given")
+
+
+@pytest.mark.parametrize(
+    "given", [np.zeros((3, 2, 3), int), np.zeros((3, 2), int), np.zeros((2, 3))], ids=str
+)
+def test_segments_that_do_not_fit_the_positions_are_refused(given):
+    with pytest.raises(InvalidInput, match=r"expected integers of the positions' shape \[2, 3\]"):
+        cut(Question(np.zeros((1, 3, 2, 3)), segments=given), Lime(), NCHW)
+
+
+def test_more_segments_than_can_be_explained_are_refused():
+    with pytest.raises(TooLarge, match="at most 2000 segments, the row has 2001"):
+        cut(Question(np.arange(1, 2002)[None]), Lime(), TOKENS)
+    assert cut(Question(np.arange(1, 2001)[None]), Lime(), TOKENS).n == 2000
+
+
+def test_a_picture_is_cut_once_and_remembered_by_content():
+    cuts = _Cuts(most=2)
+    row = np.moveaxis(CAT, -1, 0)
+    first = cuts.get(row, "slic", 20, NCHW)
+    assert cuts.get(row.copy(), "slic", 20, NCHW) is first
+    assert cuts.get(row, "slic", 21, NCHW) is not first
+    assert cuts.get(row + 0.1, "slic", 20, NCHW) is not first
+    assert cuts.get(row, "slic", 20, NCHW) is not first, "only the latest two are kept"
+    with pytest.raises(ValueError, match="read-only"):
+        first[0, 0] = 9
+
+
+def test_many_threads_may_cut_at_once():
+    cuts = _Cuts(most=3)
+    rows = [np.random.default_rng(i).normal(size=(1, 12, 12)) for i in range(6)]
+    wanted = [_Cuts(1).get(row, "slic", 9, NCHW) for row in rows]
+    wrong = []
+
+    def work(start):
+        for step in range(30):
+            at = (start + step) % len(rows)
+            if not np.array_equal(cuts.get(rows[at], "slic", 9, NCHW), wanted[at]):
+                wrong.append(at)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

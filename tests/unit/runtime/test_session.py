@@ -1,0 +1,200 @@
+import threading
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from candor.errors import InternalError, InvalidInput, InvalidModel, TooLarge
+from candor.runtime import session as session_module
+from candor.runtime.session import Session, SessionPolicy, choose_providers
+from unit.runtime.builders import FLOAT, INT64, linear_model, model, value
+
+CPU = SessionPolicy(providers=("cpu",))
+
+
+def open_session(proto: onnx.ModelProto, **options) -> Session:
+    return Session(proto.SerializeToString(), CPU, **options)
+
+
+def test_a_session_says_what_it_takes_and_gives_and_computes_it():
+    session = open_session(linear_model())
+    assert [(s.name, s.spelled) for s in session.inputs] == [("x", "FP32[-1,4]")]
+    assert [(s.name, s.spelled) for s in session.outputs] == [("scores", "FP32[-1,3]")]
+    assert session.provider == "cpu"
+    x = np.eye(4, dtype=np.float32)
+    expected = np.add.outer(np.arange(4), np.arange(3) / 10)
+    np.testing.assert_allclose(session.run({"x": x})["scores"], expected, rtol=1e-6)
+
+
+def test_only_the_outputs_asked_for_come_back():
+    proto = linear_model()
+    proto.graph.node.append(helper.make_node("Softmax", ["scores"], ["p"]))
+    proto.graph.output.append(value("p", FLOAT, ["n", 3]))
+    session = open_session(proto)
+    x = np.ones((1, 4), np.float32)
+    assert list(session.run({"x": x})) == ["scores", "p"]
+    assert list(session.run({"x": x}, ["p"])) == ["p"]
+
+
+def test_provider_names_are_taken_short_or_long_in_any_case_and_absent_ones_reported():
+    offered = ["CUDAExecutionProvider", "OpenVINOExecutionProvider", "CPUExecutionProvider"]
+    choice = choose_providers(("TensorRT", "openvino", "cudaexecutionprovider", "CUDA"), offered)
+    assert choice.used == ("OpenVINOExecutionProvider", "CUDAExecutionProvider")
+    assert choice.skipped == ("TensorRT",)
+
+
+def test_a_build_without_any_wanted_provider_says_what_it_has():
+    with pytest.raises(InvalidModel, match=r"none of the providers 'tpu', 'npu' .* it has cpu"):
+        choose_providers(("tpu", "npu"), ["CPUExecutionProvider"])
+
+
+def test_a_missing_provider_is_skipped_and_reported_by_the_session():
+    proto = linear_model()
+    session = Session(proto.SerializeToString(), SessionPolicy(providers=("nonsuch", "CPU")))
+    assert (session.provider, session.skipped_providers) == ("cpu", ("nonsuch",))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"hello", b"", linear_model().SerializeToString()[:40]],
+    ids=["text", "empty", "truncated"],
+)
+def test_what_is_no_model_is_refused(broken):
+    with pytest.raises(InvalidModel, match=r"ONNX Runtime cannot load graph seven: \w"):
+        Session(broken, CPU, name="graph seven")
+
+
+def test_a_graph_with_an_unknown_operator_is_refused_by_its_name():
+    proto = linear_model()
+    proto.graph.node[0].op_type = "MatNull"
+    with pytest.raises(InvalidModel, match="MatNull"):
+        open_session(proto)
+
+
+def test_weights_of_the_wrong_size_are_refused_with_their_name():
+    proto = linear_model()
+    proto.graph.initializer[0].raw_data = b"123"
+    with pytest.raises(InvalidModel, match=r"tensor w .*size mismatch"):
+        open_session(proto)
+
+
+def embedding() -> onnx.ModelProto:
+    table = numpy_helper.from_array(np.ones((10, 3), np.float32), "table")
+    return model(
+        [helper.make_node("Gather", ["table", "ids"], ["rows"], name="embed")],
+        [value("ids", INT64, ["n", "t"])],
+        [value("rows", FLOAT, ["n", "t", 3])],
+        [table],
+    )
+
+
+def test_values_that_a_node_cannot_take_are_the_callers_and_the_node_is_named():
+    message = "the sentence model cannot run on this input: Gather node 'embed': indices element"
+    with pytest.raises(InvalidInput, match=message):
+        open_session(embedding(), name="the sentence model").run({"ids": np.array([[99]])})
+
+
+def test_sizes_that_do_not_fit_inside_the_graph_are_the_callers():
+    proto = model(
+        [
+            helper.make_node("Flatten", ["x"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "w"], ["y"], name="head"),
+        ],
+        [value("x", FLOAT, ["n", 3, "h", "w_"])],
+        [value("y", FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.ones((12, 2), np.float32), "w")],
+    )
+    with pytest.raises(InvalidInput, match="MatMul node 'head'"):
+        open_session(proto).run({"x": np.ones((1, 3, 5, 5), np.float32)})
+
+
+def test_messages_do_not_quote_the_source_of_the_runtime():
+    proto = model(
+        [helper.make_node("Add", ["a", "b"], ["y"])],
+        [value("a", FLOAT, ["n", "t"]), value("b", FLOAT, ["n", "u"])],
+        [value("y", FLOAT, None)],
+    )
+    feeds = {"a": np.ones((2, 3), np.float32), "b": np.ones((2, 4), np.float32)}
+    message = "model cannot run on this input: Add node: Attempting to broadcast an axis by"
+    with pytest.raises(InvalidInput, match=message):
+        open_session(proto).run(feeds)
+
+
+def test_more_memory_than_there_is_is_too_large():
+    proto = model(
+        [helper.make_node("Expand", ["x", "shape"], ["y"])],
+        [value("x", FLOAT, ["n", "t"]), value("shape", INT64, [2])],
+        [value("y", FLOAT, None)],
+    )
+    feeds = {"x": np.ones((1, 1), np.float32), "shape": np.array([10**8, 10**8])}
+    with pytest.raises(TooLarge, match="Expand node: Failed to allocate memory"):
+        open_session(proto).run(feeds)
+
+
+def test_a_wrong_feed_is_the_callers():
+    session = open_session(linear_model())
+    for feeds in (
+        {},
+        {"y": np.ones((1, 4), np.float32)},
+        {"x": np.ones((1, 4))},
+        {"x": np.ones((1, 5), np.float32)},
+        {"x": np.array([["text"] * 4], object)},
+    ):
+        with pytest.raises(InvalidInput):
+            session.run(feeds)
+
+
+def test_what_is_not_understood_is_our_own_defect(monkeypatch):
+    session = open_session(linear_model())
+
+    class Failing:
+        def run(self, *_):
+            raise session_module.ort_state.Fail("[ONNXRuntimeError] : 1 : FAIL : the cable is cut")
+
+    monkeypatch.setattr(session, "_session", Failing())
+    with pytest.raises(InternalError, match="the cable is cut"):
+        session.run({"x": np.ones((1, 4), np.float32)})
+
+
+def test_the_fallback_that_would_change_the_provider_in_mid_run_is_off():
+    assert not open_session(linear_model())._session._enable_fallback
+
+
+def test_other_threads_run_while_a_session_does():
+    size = 800
+    weights = numpy_helper.from_array(np.full((size, size), 1e-3, np.float32), "w")
+    nodes, last = [], "x"
+    for index in range(12):
+        nodes.append(helper.make_node("MatMul", [last, "w"], [f"y{index}"]))
+        last = f"y{index}"
+    proto = model(nodes, [value("x", FLOAT, [size, size])], [value(last, FLOAT, None)], [weights])
+    session = open_session(proto)
+    thread = threading.Thread(target=session.run, args=({"x": np.ones((size, size), np.float32)},))
+    thread.start()
+    beats = 0
+    while thread.is_alive():
+        beats += 1
+        time.sleep(0.002)
+    # with the interpreter's lock held during the run there would be one
+    assert beats >= 5
+
+
+def test_a_session_has_one_thread_that_does_not_spin_unless_told_otherwise():
+    options = open_session(linear_model())._session.get_session_options()
+    assert options.intra_op_num_threads == 1
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    two = Session(linear_model().SerializeToString(), SessionPolicy(("cpu",), intra_op_threads=2))
+    assert two._session.get_session_options().intra_op_num_threads == 2
+
+
+def test_float16_inputs_have_a_name():
+    proto = model(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [value("x", TensorProto.FLOAT16, ["n"])],
+        [value("y", TensorProto.FLOAT16, ["n"])],
+    )
+    session = open_session(proto)
+    assert session.inputs[0].datatype == "FP16"
+    assert session.run({"x": np.ones(2, np.float16)})["y"].dtype == np.float16
