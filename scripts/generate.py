@@ -91,7 +91,7 @@ def _files(root: Path) -> set[Path]:
 def _differences(made: Path) -> list[Path]:
     """Files that are missing, too many or different in the tree."""
     new, old = _files(made), _files(SERVICE)
-    changed = {path for path in new & old if not _differ(made / path, SERVICE / path)}
+    changed = {path for path in new & old if _differ(made / path, SERVICE / path)}
     return sorted((new ^ old) | changed)
 
 

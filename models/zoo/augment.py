@@ -36,7 +36,7 @@ def crop_and_flip(x: Tensor, size: int, least_area: float, rng: torch.Generator)
     over = 2 if size < 0.75 * x.shape[-1] else 1
     shape = [n, x.shape[1], size * over, size * over]
     grid = functional.affine_grid(theta, shape, align_corners=False)
-    out = functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    out = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
     return functional.avg_pool2d(out, over) if over > 1 else out
 
 
@@ -49,15 +49,3 @@ def jitter(x: Tensor, strength: float, rng: torch.Generator) -> Tensor:
     x = x * factor()
     x = torch.lerp(x.mean((1, 2, 3), keepdim=True), x, factor())
     return torch.lerp(x.mean(1, keepdim=True), x, factor()).clamp(0.0, 1.0)
-
-
-def erase(x: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Blank one square of side `share` of the picture (DeVries & Taylor 2017, arXiv:1708.04552)."""
-    n, _, h, w = x.shape
-    half = share * h / 2
-    cy = (uniform(n, 0, h, rng)).view(-1, 1, 1, 1)
-    cx = (uniform(n, 0, w, rng)).view(-1, 1, 1, 1)
-    ys = torch.arange(h).view(1, 1, -1, 1)
-    xs = torch.arange(w).view(1, 1, 1, -1)
-    inside = ((ys - cy).abs() < half) & ((xs - cx).abs() < half)
-    return x.masked_fill(inside, 0.5)

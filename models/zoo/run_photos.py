@@ -193,7 +193,7 @@ def _card(rows: list[tuple[str, str]], recipe: Recipe) -> Card:
             f"Muon on the convolutions ({recipe.angle:g} rad a step, momentum 0.9), AdamW "
             f"{recipe.head_lr:g} on the rest; 2 % warm-up, then linear to zero; weight average "
             f"{recipe.ema:g}.",
-            "Random resized crop, mirror, brightness, contrast, saturation, one erased square.",
+            "Random resized crop, mirror, brightness, contrast and saturation.",
             "Time was the budget, on a machine shared with other work: another run sees another "
             "number of pictures and may differ by a point or two.",
         ],

@@ -85,7 +85,12 @@ async def serving(settings: Settings) -> AsyncGenerator[Service, None]:
         secret = cache_secret(_secret_material(settings))
         cache = _cache(settings, metrics, secret)
         stack.push_async_callback(cache.close)
-        engine = Engine(store, House(cache, workers, metrics), secret=secret)
+        engine = Engine(
+            store,
+            House(cache, workers, metrics),
+            secret=secret,
+            budget_s=settings.explain_budget_ms / 1000 or None,
+        )
         http = await stack.enter_async_context(
             serving_http(http_app(readiness), settings.http_address)
         )

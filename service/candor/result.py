@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
@@ -32,7 +31,7 @@ __all__ = [
 ]
 
 Array: TypeAlias = NDArray[Any]
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 Explained = Literal["score", "probability"]
 """What an explanation explains: the value before the softmax (or sigmoid), or the one after."""

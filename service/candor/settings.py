@@ -72,11 +72,16 @@ class Settings:
         "", str, "name of the model where model_root itself holds a bare model.onnx"
     )
     providers: tuple[str, ...] = _setting(
-        ("cuda", "cpu"), _names, "ONNX Runtime providers in order of preference; absent ones are skipped"
+        ("cuda", "cpu"),
+        _names,
+        "ONNX Runtime providers in order of preference; absent ones are skipped",
     )
     intra_op_threads: int = _setting(1, _positive, "threads inside one ONNX Runtime run", "threads")
     workers: int = _setting(
-        usable_cores, _positive, "ONNX Runtime runs at the same time; default: the cores at hand", "threads"
+        usable_cores,
+        _positive,
+        "ONNX Runtime runs at the same time; default: the cores at hand",
+        "threads",
     )
     grpc_address: str = _setting("127.0.0.1:8001", _address, "where gRPC listens")
     http_address: str = _setting("127.0.0.1:8000", _address, "where HTTP listens")
@@ -98,7 +103,10 @@ class Settings:
     )
     redis_url: str = _setting("", str, "redis://, rediss:// or unix:// URL; empty: memory only")
     redis_timeout_ms: int = _setting(
-        100, _positive, "longest wait for one Redis command before the request goes on without", "ms"
+        100,
+        _positive,
+        "longest wait for one Redis command before the request goes on without",
+        "ms",
     )
     cache_namespace: str = _setting("default", str, "separates the tenants of one Redis")
     cache_key_file: str = _setting(

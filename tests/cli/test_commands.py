@@ -2,27 +2,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from candor import __version__
 from candor.cli import COMMANDS
 from candor.settings import SETTINGS
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def candor(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("CANDOR_")}
-    return subprocess.run(
-        [sys.executable, "-m", "candor", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
-        env=environment | {"PYTHONPATH": str(ROOT / "service"), "COLUMNS": "100"} | variables,
-    )
+from cli.running import ROOT, candor
 
 
 def test_without_a_command_the_commands_and_exit_codes_are_listed() -> None:
@@ -48,7 +34,7 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     done = candor(command, "-h")
     assert done.returncode == 0
     assert f"usage: candor {command}" in done.stdout
-    assert f"  candor {command}" in done.stdout.partition("examples:")[2] or "make" in done.stdout
+    assert f"candor {command}" in done.stdout.partition("examples:")[2]
 
 
 def test_serve_has_a_flag_for_every_setting() -> None:
@@ -81,6 +67,7 @@ def test_a_setting_that_cannot_be_read_is_an_error_that_says_what_would_be_right
 def test_output_that_nobody_reads_to_its_end_is_no_error() -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", f"'{sys.executable}' -m candor settings --json | head -n 1"],
+        check=False,
         capture_output=True,
         text=True,
         cwd=ROOT,

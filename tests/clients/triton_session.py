@@ -53,9 +53,7 @@ def main(target: str) -> None:
         },
     )
     report["explained"] = {
-        "outputs": {
-            output.name: list(output.shape) for output in explained.get_response().outputs
-        },
+        "outputs": {output.name: list(output.shape) for output in explained.get_response().outputs},
         "grad_cam_top": float(explained.as_numpy("candor.grad_cam").max()),
         "logits": explained.as_numpy("logits").tolist(),
         "trust": json.loads(

@@ -36,8 +36,11 @@ class Residual(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(),
-            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out),
+            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(),
+            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(c_out),
         )
         self.short = nn.Sequential()
         if stride > 1 or c_in != c_out:
@@ -55,11 +58,18 @@ class Excited(nn.Module):
     def __init__(self, c: int, wide: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(c, wide, 1), nn.BatchNorm2d(wide), nn.Hardswish(),
-            nn.Conv2d(wide, wide, 5, stride, 2, groups=wide), nn.BatchNorm2d(wide), nn.ReLU6(),
+            nn.Conv2d(c, wide, 1),
+            nn.BatchNorm2d(wide),
+            nn.Hardswish(),
+            nn.Conv2d(wide, wide, 5, stride, 2, groups=wide),
+            nn.BatchNorm2d(wide),
+            nn.ReLU6(),
         )
         self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(wide, 4, 1), nn.SiLU(), nn.Conv2d(4, wide, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(wide, 4, 1),
+            nn.SiLU(),
+            nn.Conv2d(4, wide, 1),
             nn.Hardsigmoid(),
         )
         self.out = nn.Conv2d(wide, c, 1)
@@ -122,68 +132,127 @@ class Reader(nn.Module):
 
 def _lenet() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
-        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(400, 84), nn.ReLU(), nn.Linear(84, 10),
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
     )
 
 
 def _resnet() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
-        Residual(8, 8, 1), Residual(8, 16, 2), Residual(16, 24, 2),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 7),
+        nn.Conv2d(3, 8, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        Residual(8, 8, 1),
+        Residual(8, 16, 2),
+        Residual(16, 24, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(24, 7),
     )
 
 
 def _vgg() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(16 * 36, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, 5),
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * 36, 32),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(32, 5),
     )
 
 
 def _nin() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 12, 5, padding=2), nn.LeakyReLU(0.1), nn.Conv2d(12, 8, 1), nn.ELU(),
-        nn.AvgPool2d(3, 2, 1, ceil_mode=True), nn.Conv2d(8, 6, 3, padding=1), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Conv2d(3, 12, 5, padding=2),
+        nn.LeakyReLU(0.1),
+        nn.Conv2d(12, 8, 1),
+        nn.ELU(),
+        nn.AvgPool2d(3, 2, 1, ceil_mode=True),
+        nn.Conv2d(8, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
     )
 
 
 def _mobile() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, 2, 1), nn.Hardswish(), Excited(8, 16, 1), Excited(8, 16, 2),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+        nn.Conv2d(3, 8, 3, 2, 1),
+        nn.Hardswish(),
+        Excited(8, 16, 1),
+        Excited(8, 16, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
     )
 
 
 def _dense() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1), Dense(6, 4), Dense(10, 4), nn.BatchNorm2d(14), nn.ReLU(),
-        nn.Conv2d(14, 8, 1), nn.AvgPool2d(2), Dense(8, 4), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
+        nn.Conv2d(3, 6, 3, padding=1),
+        Dense(6, 4),
+        Dense(10, 4),
+        nn.BatchNorm2d(14),
+        nn.ReLU(),
+        nn.Conv2d(14, 8, 1),
+        nn.AvgPool2d(2),
+        Dense(8, 4),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
         nn.Linear(12, 5),
     )
 
 
 def _grouped() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(4, 8, 3, 2, 2, dilation=2, groups=2), nn.GroupNorm(2, 8), nn.SiLU(),
-        nn.PixelUnshuffle(2), nn.ChannelShuffle(4), nn.Conv2d(32, 8, (1, 3), padding=(0, 1)),
-        nn.Mish(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+        nn.Conv2d(4, 8, 3, 2, 2, dilation=2, groups=2),
+        nn.GroupNorm(2, 8),
+        nn.SiLU(),
+        nn.PixelUnshuffle(2),
+        nn.ChannelShuffle(4),
+        nn.Conv2d(32, 8, (1, 3), padding=(0, 1)),
+        nn.Mish(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
     )
 
 
 def _wave() -> nn.Module:
     return nn.Sequential(
-        nn.Conv1d(3, 8, 5, padding=2), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(8, 12, 3, 2),
-        nn.BatchNorm1d(12), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(12, 5),
+        nn.Conv1d(3, 8, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        nn.Conv1d(8, 12, 3, 2),
+        nn.BatchNorm1d(12),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(12, 5),
     )
 
 
 def _mlp() -> nn.Module:
-    return nn.Sequential(nn.Linear(13, 32), nn.ReLU(), nn.Linear(32, 16), nn.Tanh(), nn.Linear(16, 3))
+    return nn.Sequential(
+        nn.Linear(13, 32), nn.ReLU(), nn.Linear(32, 16), nn.Tanh(), nn.Linear(16, 3)
+    )
 
 
 NETWORKS = {
@@ -201,8 +270,10 @@ NETWORKS = {
     "wave": Network(_wave, (3, 40)),
     "lstm": Network(lambda: Reader(nn.LSTM, mean=False), (9, 6), recurrent=True),
     "bilstm": Network(
-        lambda: Reader(nn.LSTM, mean=True, bidirectional=True, num_layers=2), (9, 6),
-        dynamo=False, recurrent=True,
+        lambda: Reader(nn.LSTM, mean=True, bidirectional=True, num_layers=2),
+        (9, 6),
+        dynamo=False,
+        recurrent=True,
     ),
     "gru": Network(lambda: Reader(nn.GRU, mean=False, bidirectional=True), (9, 6), recurrent=True),
     "rnn": Network(
@@ -242,7 +313,9 @@ def _exported_apart() -> dict[str, bytes]:
         subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "gradcheck.networks", folder],
             env={**os.environ, "CANDOR_SEED": str(SEED), "PYTHONPATH": os.pathsep.join(sys.path)},
-            check=True, stdout=subprocess.DEVNULL, timeout=300,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=300,
         )
         return {path.stem: path.read_bytes() for path in Path(folder).iterdir()}
 
@@ -255,16 +328,24 @@ def _export(name: str) -> bytes:
         warnings.simplefilter("ignore")
         if network.dynamo:
             program = torch.onnx.export(
-                module, (torch.randn(3, *network.row),), dynamo=True, verbose=False,
-                dynamic_shapes=({axis: torch.export.Dim.DYNAMIC for axis in axes},),
-                input_names=["x"], output_names=["scores"],
+                module,
+                (torch.randn(3, *network.row),),
+                dynamo=True,
+                verbose=False,
+                dynamic_shapes=(dict.fromkeys(axes, torch.export.Dim.DYNAMIC),),
+                input_names=["x"],
+                output_names=["scores"],
             )
             onnx.save(program.model_proto, buffer)
         else:
             torch.onnx.export(
-                module, (torch.randn(3, *network.row),), buffer, dynamo=False,
+                module,
+                (torch.randn(3, *network.row),),
+                buffer,
+                dynamo=False,
                 dynamic_axes={"x": axes, "scores": {0: "batch"}},
-                input_names=["x"], output_names=["scores"],
+                input_names=["x"],
+                output_names=["scores"],
             )
     return buffer.getvalue()
 

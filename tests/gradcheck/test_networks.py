@@ -6,10 +6,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from gradcheck.networks import NETWORKS, SEED, build, exported
 from onnx import ModelProto, TensorProto
 
 from candor.autodiff import anatomy, gradient, prepare
+from gradcheck.networks import NETWORKS, SEED, build, exported
 
 BATCHES = (1, 2, 5)
 

@@ -1,4 +1,4 @@
-"""Small torch networks with random weights, as files and as modules: what programs are tested on."""
+"""Small torch networks with random weights, as files and as modules, to test programs on."""
 
 import io
 import warnings
@@ -31,9 +31,7 @@ class ConvNet(nn.Module):
             nn.ReLU(),
         )
         self.head = {
-            "gap": lambda: nn.Sequential(
-                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 7)
-            ),
+            "gap": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 7)),
             "mlp": lambda: nn.Sequential(
                 nn.Flatten(), nn.Linear(12 * 6 * 6, 16), nn.ReLU(), nn.Linear(16, 7)
             ),
@@ -80,9 +78,9 @@ def export(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     return onnx.load_from_string(buffer.getvalue())
 
 
-def compiled(model: onnx.ModelProto, geometry: Geometry, activation: Activation) -> tuple[
-    Compiled, Blueprint
-]:
+def compiled(
+    model: onnx.ModelProto, geometry: Geometry, activation: Activation
+) -> tuple[Compiled, Blueprint]:
     """The programs of a model, run by ONNX Runtime on one thread."""
     graph = prepare(model)
     found = anatomy(graph)
@@ -92,7 +90,7 @@ def compiled(model: onnx.ModelProto, geometry: Geometry, activation: Activation)
     subject = Compiled(
         blueprint,
         geometry,
-        lambda program: Session(program.SerializeToString(), POLICY),
+        lambda program: Session(program, POLICY),
         lambda _program, _rows, _seconds: None,
     )
     return subject, blueprint

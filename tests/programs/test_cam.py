@@ -5,10 +5,10 @@ import secrets
 import numpy as np
 import pytest
 import torch
+
+from agreement import references
 from candor.errors import NotFound, Unsupported
 from candor.result import Geometry
-from agreement import references
-
 from programs.networks import Case, ConvNet, compiled, export, one_hot
 
 IMAGE = Geometry(kind="image", channel_axis=0)

@@ -1,5 +1,9 @@
 """Raw access to a running server: messages in, messages or bytes out, no client of ours between."""
 
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
 import grpc
 import numpy as np
 
@@ -70,6 +74,26 @@ def arrays(response):
         else:
             found[output.name] = np.frombuffer(raw, DTYPES[output.datatype].numpy).reshape(shape)
     return found
+
+
+@dataclass(frozen=True)
+class Page:
+    """What came over HTTP."""
+
+    status: int
+    kind: str
+    text: str
+
+
+def get(url, **headers):
+    """Fetch a page, whatever its status."""
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - loopback
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return Page(answer.status, answer.headers["content-type"], answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Page(error.code, error.headers["content-type"], error.read().decode())
 
 
 def text(*rows):

@@ -210,7 +210,7 @@ def test_the_trust_record_repeats_the_call_word_for_word(oip, pixels):
     ("change", "says"),
     [
         (lambda r: r.raw_input_contents.__setitem__(0, b"\0" * 12), "has 12 bytes"),
-        (lambda r: r.inputs[0].__setattr__("datatype", "FP64"), "takes 196608"),
+        (lambda r: r.inputs[0].__setattr__("datatype", "FP64"), "takes 98304"),
         (lambda r: r.inputs[0].__setattr__("datatype", "FP12"), "datatype 'FP12'"),
         (lambda r: r.inputs[0].shape.__setitem__(0, -1), "an axis is between"),
         (lambda r: r.inputs[0].__setattr__("name", "picture"), "no input 'picture'"),

@@ -140,5 +140,5 @@ def test_scalars_of_every_kind_are_read_and_foreign_ones_without_value_passed_ov
 def test_a_candor_parameter_without_a_value_is_refused():
     message = pb.ModelInferRequest()
     message.parameters["candor.explain"].SetInParent()
-    with pytest.raises(InvalidOption, match="'candor.explain' has no value"):
+    with pytest.raises(InvalidOption, match=r"'candor\.explain' has no value"):
         scalars(message.parameters)

@@ -198,8 +198,9 @@ def _keeps_space(graph: Graph, node: NodeProto, spatial: set[str]) -> bool:
     if node.op_type in {"Squeeze", "Unsqueeze"} and node.input[0] in spatial:
         axes = graph.constant(node.input[1]) if len(node.input) > 1 else None
         ranks = graph.rank(node.input[0]), graph.rank(node.output[0])
-        return axes is not None and all(min(axis % (max(filter(None, ranks), default=1)), 2) == 2
-                                        for axis in axes.reshape(-1))
+        return axes is not None and all(
+            min(axis % (max(filter(None, ranks), default=1)), 2) == 2 for axis in axes.reshape(-1)
+        )
     return node.op_type in _POINTWISE and not spatial.isdisjoint(node.input)
 
 

@@ -3,7 +3,7 @@
 Invariant: the same operator on the same operands with the same attributes is one node.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, overload
 
 import numpy as np
@@ -14,7 +14,7 @@ from candor.autodiff.values import FLOATS
 
 __all__ = ["Attribute", "Emitter", "Operand"]
 
-Operand = str | np.ndarray | float | Sequence[int] | None
+Operand = str | np.ndarray | np.generic | float | Sequence[int] | None
 Attribute = int | float | str | Sequence[int] | Sequence[float] | TensorProto | GraphProto | None
 
 _SMALL = 256  # constants up to this many elements are looked up before they are stored again
@@ -24,11 +24,11 @@ class Operator(Protocol):
     """What `op.Name` is: a call that appends a node and names what it writes."""
 
     @overload
-    def __call__(self, *operands: Operand, **attributes: Attribute) -> str: ...
-    @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # no ONNX operator has an attribute `outputs`
         self, *operands: Operand, outputs: int, **attributes: Attribute
     ) -> tuple[str, ...]: ...
+    @overload
+    def __call__(self, *operands: Operand, **attributes: Attribute) -> str: ...
 
 
 class Emitter:

@@ -3,6 +3,7 @@
 Arithmetic on weights is left to the runtime, so that the numbers stay those of the model.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,7 @@ from onnx import NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from candor.autodiff.graph import Graph
+from candor.errors import InvalidModel
 
 __all__ = ["fold"]
 
@@ -79,7 +81,15 @@ def _evaluated(graph: Graph, node: NodeProto) -> dict[str, np.ndarray]:
         return {}
     try:
         results = _run(graph, node, {n: a for n, a in feeds.items() if a is not None})
-    except (ArithmeticError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
+    except (
+        ArithmeticError,
+        IndexError,
+        InvalidModel,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ):
         return {}  # the runtime is the judge of nodes that fail on their constants
     return dict(zip(node.output, results, strict=True))
 
@@ -87,19 +97,17 @@ def _evaluated(graph: Graph, node: NodeProto) -> dict[str, np.ndarray]:
 def _countable(graph: Graph, value: str) -> bool:
     shape = graph.shape(value)
     integral = graph.dtype(value) in {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
-    known = shape is not None and all(isinstance(extent, int) for extent in shape)
-    return integral and known and np.prod([e for e in shape or ()], dtype=float) <= _COUNTS_UP_TO
+    extents = [extent for extent in shape or () if isinstance(extent, int)]
+    known = shape is not None and len(extents) == len(shape)
+    return integral and known and math.prod(extents) <= _COUNTS_UP_TO
 
 
 def _run(graph: Graph, node: NodeProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    inputs = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for name, a in feeds.items()
-    ]
-    outputs = [helper.make_tensor_value_info(name, graph.dtype(name), None) for name in node.output]
-    body = helper.make_graph([node], "fold", inputs, outputs)
-    opset = helper.make_opsetid("", graph.opset)
-    results = ReferenceEvaluator(helper.make_model(body, opset_imports=[opset])).run(None, feeds)
+    alone = graph.blank("fold")
+    for name, array in feeds.items():
+        alone.add_input(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+    alone.append(node)
+    results = ReferenceEvaluator(alone.finish(list(node.output))).run(None, feeds)
     return [np.asarray(result) for result in results]
 
 

@@ -4,7 +4,7 @@ Invariant: every value has one producer, and the type of each value (as far as i
 is known as soon as the node that writes it is appended, so that rules can nest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -15,12 +15,12 @@ from onnx import (
     TensorProto,
     TypeProto,
     ValueInfoProto,
-    checker,
     helper,
     numpy_helper,
 )
 
-from candor.autodiff.order import operands, subgraphs, topological
+from candor.autodiff.assemble import checked, closure, frame_of, framed, graph_proto
+from candor.autodiff.order import names_in, operands, rename, topological
 from candor.autodiff.values import Shape, infer, merge, shape_of_type, tensor_type
 from candor.errors import InvalidModel, NotFound
 
@@ -30,21 +30,23 @@ __all__ = ["Graph"]
 class Graph:
     """An ONNX graph that can be read, appended to, rewired and finished into a model.
 
-    Nodes are private copies; initialisers are shared with the model they came from and never
-    written to.
+    Nodes are private copies; initialisers are shared with the model they came from (or given
+    apart from it) and never written to.
     """
 
-    def __init__(self, model: ModelProto) -> None:
+    def __init__(
+        self, model: ModelProto, initializers: Mapping[str, TensorProto] | None = None
+    ) -> None:
         source = model.graph
-        self._frame = _frame(model)
+        self._frame = frame_of(model)
         self._nodes: list[NodeProto] = []
-        self._initializers: dict[str, TensorProto] = {t.name: t for t in source.initializer}
-        self._inputs = {v.name: v.type for v in source.input if v.name not in self._initializers}
-        self._outputs: list[str] = [value.name for value in source.output]
         self._producers: dict[str, NodeProto] = {}
         self._consumers: dict[str, list[NodeProto]] = {}
         self._arrays: dict[str, np.ndarray] = {}
-        self._names: set[str] = {name for node in source.node for name in _names(node)}
+        self._initializers = dict(initializers or {t.name: t for t in source.initializer})
+        self._inputs = {v.name: v.type for v in source.input if v.name not in self._initializers}
+        self._outputs = [value.name for value in source.output]
+        self._names = {name for node in source.node for name in names_in(node)}
         self._names |= {*self._inputs, *self._initializers}
         self._types: dict[str, TypeProto] = dict(self._inputs)
         self._types |= {v.name: v.type for v in (*source.value_info, *source.output)}
@@ -53,20 +55,20 @@ class Graph:
             for name, tensor in self._initializers.items()
         }
         for node in source.node:
-            self._index(_copy(node))
+            twin = NodeProto()
+            twin.CopyFrom(node)
+            self._index(twin)
 
     def copy(self) -> Self:
-        """Return an independent graph that shares only the initialisers' data."""
-        twin = type(self).__new__(type(self))
-        twin._frame = self._frame
-        twin._nodes = []
-        twin._producers, twin._consumers = {}, {}
-        twin._inputs, twin._outputs = dict(self._inputs), list(self._outputs)
-        twin._initializers, twin._arrays = dict(self._initializers), dict(self._arrays)
-        twin._names, twin._types = set(self._names), dict(self._types)
-        for node in self._nodes:
-            twin._index(_copy(node))
-        return twin
+        """Return an independent graph that shares only the initialisers."""
+        known = graph_proto(self._nodes, (), self._inputs, self._outputs, self._types)
+        infos = (ValueInfoProto(name=name, type=t) for name, t in self._types.items())
+        known.value_info.extend(infos)
+        return type(self)(framed(self._frame, known), self._initializers)
+
+    def blank(self, name: str) -> Self:
+        """Return an empty graph for the same operator sets."""
+        return type(self)(frame_of(self._frame, name))
 
     # Reading
 
@@ -210,7 +212,7 @@ class Graph:
     def replace_uses(self, old: str, new: str) -> None:
         """Make every node that reads `old` read `new`; outputs and producers stay."""
         for node in self._consumers.pop(old, []):
-            _rename(node, old, new)
+            rename(node, old, new)
             self._read(node, new)
 
     def finish(self, outputs: Sequence[str]) -> ModelProto:
@@ -224,40 +226,22 @@ class Graph:
         """
         if absent := [name for name in outputs if not self.known(name)]:
             raise NotFound(f"the graph has no value '{absent[0]}'")
-        nodes, needed = self._closure(outputs)
-        model = _copy_model(self._frame)
-        model.graph.node.extend(nodes)
-        model.graph.initializer.extend(t for n, t in self._initializers.items() if n in needed)
-        model.graph.input.extend(_info(n, t) for n, t in self._inputs.items() if n in needed)
-        model.graph.output.extend(_info(name, self._types.get(name)) for name in outputs)
-        try:
-            checker.check_model(model)
-        except checker.ValidationError as error:
-            raise InvalidModel(f"the compiled graph is not valid ONNX: {error}") from error
-        return model
+        nodes, needed = closure(self.nodes, outputs)
+        built = graph_proto(
+            nodes,
+            (tensor for name, tensor in self._initializers.items() if name in needed),
+            {name: known for name, known in self._inputs.items() if name in needed},
+            outputs,
+            self._types,
+        )
+        return checked(framed(self._frame, built))
 
     def body(self, outputs: Sequence[str]) -> GraphProto:
         """Build the graph of an If or Scan body, which may read values of the graph around it."""
-        made = GraphProto(name=self._frame.graph.name)
-        made.node.extend(self._nodes)
-        made.initializer.extend(self._initializers.values())
-        made.input.extend(_info(name, known) for name, known in self._inputs.items())
-        made.output.extend(_info(name, self._types.get(name)) for name in outputs)
-        return made
-
-    def blank(self, name: str) -> Self:
-        """Return an empty graph for the same operator sets."""
-        frame = _copy_model(self._frame)
-        frame.graph.name = name
-        return type(self)(frame)
-
-    def _closure(self, outputs: Sequence[str]) -> tuple[list[NodeProto], set[str]]:
-        needed, kept = set(outputs), []
-        for node in reversed(self.nodes):
-            if needed.intersection(node.output):
-                kept.append(node)
-                needed.update(operands(node))
-        return kept[::-1], needed
+        tensors = self._initializers.values()
+        built = graph_proto(self._nodes, tensors, self._inputs, outputs, self._types)
+        built.name = self._frame.graph.name
+        return built
 
     def _index(self, node: NodeProto) -> None:
         self._nodes.append(node)
@@ -269,43 +253,3 @@ class Graph:
         readers = self._consumers.setdefault(value, [])
         if not any(reader is node for reader in readers):
             readers.append(node)
-
-
-def _frame(model: ModelProto) -> ModelProto:
-    frame = ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
-    frame.opset_import.extend(model.opset_import)
-    frame.metadata_props.extend(model.metadata_props)
-    frame.graph.name = model.graph.name or "graph"
-    return frame
-
-
-def _copy(node: NodeProto) -> NodeProto:
-    twin = NodeProto()
-    twin.CopyFrom(node)
-    return twin
-
-
-def _copy_model(model: ModelProto) -> ModelProto:
-    twin = ModelProto()
-    twin.CopyFrom(model)
-    return twin
-
-
-def _info(name: str, known: TypeProto | None) -> ValueInfoProto:
-    return ValueInfoProto(name=name, type=known)
-
-
-def _names(node: NodeProto) -> list[str]:
-    inner = [name for body in subgraphs(node) for n in body.node for name in _names(n)]
-    return [node.name, *node.input, *node.output, *inner]
-
-
-def _rename(node: NodeProto, old: str, new: str) -> None:
-    node.input[:] = [new if name == old else name for name in node.input]
-    for body in subgraphs(node):
-        shadowed = any(old in (*inner.output,) for inner in body.node)
-        if not shadowed and old not in {value.name for value in body.input}:
-            for inner in body.node:
-                _rename(inner, old, new)
-            for value in body.output:
-                value.name = new if value.name == old else value.name

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, helper
 
 from candor.autodiff.graph import Graph
 
@@ -73,7 +73,9 @@ def cam_head(graph: Graph, score: str) -> CamHead | str:
 def _identity(graph: Graph, score: str, channels: int | str | None) -> np.ndarray | None:
     """Without a linear layer the channels are the classes (Lin et al. 2014, arXiv:1312.4400)."""
     shape = graph.shape(score) or ()
-    return np.eye(channels, dtype=np.float32) if shape[-1:] == (channels,) else None
+    if not isinstance(channels, int) or shape[-1:] != (channels,):
+        return None
+    return np.eye(channels, dtype=helper.tensor_dtype_to_np_dtype(graph.dtype(score)))
 
 
 def _linear(graph: Graph, score: str) -> _Linear | None:

@@ -10,7 +10,7 @@ from onnx import GraphProto, NodeProto
 
 from candor.errors import InvalidModel
 
-__all__ = ["operands", "subgraphs", "topological"]
+__all__ = ["names_in", "operands", "rename", "topological"]
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -25,6 +25,24 @@ def operands(node: NodeProto) -> list[str]:
     """Name every value that a node reads, the ones captured by its subgraphs included."""
     captured = [name for body in subgraphs(node) for name in _captures(body)]
     return [name for name in (*node.input, *captured) if name]
+
+
+def names_in(node: NodeProto) -> list[str]:
+    """Name everything that a node mentions: itself, its values, and those in its subgraphs."""
+    inner = [name for body in subgraphs(node) for n in body.node for name in names_in(n)]
+    return [node.name, *node.input, *node.output, *inner]
+
+
+def rename(node: NodeProto, old: str, new: str) -> None:
+    """Make a node and its subgraphs read another value, except where a subgraph has its own."""
+    node.input[:] = [new if name == old else name for name in node.input]
+    for body in subgraphs(node):
+        own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+        if old not in own.union(*(inner.output for inner in body.node)):
+            for inner in body.node:
+                rename(inner, old, new)
+            for value in body.output:
+                value.name = new if value.name == old else value.name
 
 
 def _captures(body: GraphProto) -> list[str]:
@@ -48,8 +66,10 @@ def topological(nodes: Sequence[NodeProto], available: Iterable[str]) -> list[No
     for index, node in enumerate(nodes):
         missing = [name for name in operands(node) if name not in made]
         if unknown := next((name for name in missing if name not in writer), None):
-            raise InvalidModel(f"node '{node.name}' ({node.op_type}) reads '{unknown}', "
-                               "which nothing in the graph produces")
+            raise InvalidModel(
+                f"node '{node.name}' ({node.op_type}) reads '{unknown}', "
+                "which nothing in the graph produces"
+            )
         waits.append({writer[name] for name in missing})
         for source in waits[-1]:
             readers[source].append(index)

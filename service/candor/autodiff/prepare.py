@@ -25,6 +25,8 @@ def prepare(model: ModelProto) -> Graph:
         InvalidModel: if it is not valid ONNX, with the checker's reason.
         Unsupported: if its operators cannot be brought up to opset 18.
     """
+    if any(not value.type.tensor_type.HasField("shape") for value in model.graph.output):
+        model = _inferred(model)  # the checker wants every output's rank declared
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError) as error:

@@ -4,7 +4,15 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
-from onnx import NodeProto, OperatorSetIdProto, TensorProto, TypeProto, defs, numpy_helper
+from onnx import (
+    NodeProto,
+    OperatorSetIdProto,
+    TensorProto,
+    TypeProto,
+    checker,
+    defs,
+    numpy_helper,
+)
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
 __all__ = ["FLOATS", "Shape", "infer", "merge", "shape_of_type", "tensor_type"]
@@ -14,6 +22,8 @@ Shape = tuple[int | str | None, ...]
 FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 )
+
+_LIKE_FIRST = frozenset({"Celu", "GroupNormalization"})  # ONNX infers nothing here, or for float32
 
 _SHAPE_SIZED = 64  # constants up to this size may be shapes, axes or pads that inference reads
 
@@ -67,6 +77,8 @@ def infer(
     named = [name for name in node.input if name]
     if version is None or any(name not in types for name in named):
         return {}
+    if node.op_type in _LIKE_FIRST and not node.domain:
+        return {node.output[0]: types[named[0]]}
     try:
         return infer_node_outputs(
             _schema(node.op_type, version, node.domain),
@@ -75,7 +87,7 @@ def infer(
             {name: data for name in named if (data := _small(constant, types, name)) is not None},
             opset_imports=opsets,
         )
-    except (InferenceError, defs.SchemaError, RuntimeError):
+    except (InferenceError, checker.ValidationError, defs.SchemaError, RuntimeError):
         return {}
 
 

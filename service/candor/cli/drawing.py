@@ -56,14 +56,15 @@ def print_tokens(
         of_target = [
             answer
             for answer in answers
-            if answer.position == position and answer.values.shape == (len(view.tokens),)
+            if answer.position == position and answer.values.ndim == 1
         ]
         if not of_target:
             continue
         console.print(f"\nfor [bold]{escape(target_name(of_target[0].target, labels))}[/]")
         for answer in of_target:
             console.print(coloured_text(text, view, answer.method, answer.values))
-        values = {answer.method: answer.values for answer in of_target}
+        # A text that is shorter than another of the same call has padding behind its tokens.
+        values = {answer.method: answer.values[: len(view.tokens)] for answer in of_target}
         console.print(token_table(view.tokens, view.known, values))
 
 

@@ -16,7 +16,7 @@ _BY_CODE: Mapping[StatusCode, type[errors.CandorError]] = MappingProxyType(
         StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
         StatusCode.NOT_FOUND: errors.NotFound,
         StatusCode.FAILED_PRECONDITION: errors.Unsupported,
-        # Without a word of ours it is gRPC that refused the message.
+        # Without a name of ours it is gRPC that refused the message's size.
         StatusCode.RESOURCE_EXHAUSTED: errors.TooLarge,
         StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
         StatusCode.CANCELLED: errors.Cancelled,
@@ -35,6 +35,8 @@ def translated(error: grpc.RpcError) -> errors.CandorError:
     """The error that the server raised, or the nearest to what gRPC reports."""
     call: Any = error
     message = call.details() or "the call failed without a message"
+    if "larger than max" in message:
+        message = f"{message}; the server's limit is its setting max_message_bytes"
     trailers = _texts(call.trailing_metadata() or ())
     kind = _BY_NAME.get(trailers.get("candor-error", "")) or _BY_CODE.get(
         call.code(), errors.InternalError

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -29,7 +29,7 @@ from candor.engine.request import (
     Report,
 )
 from candor.metrics import WorkClass
-from candor.result import Encoded, Scores
+from candor.result import Array, Encoded, Scores
 
 __all__ = ["Engine", "OnReport", "Report"]
 
@@ -39,17 +39,26 @@ OnReport: TypeAlias = Callable[[Report], None]
 class Engine:
     """Answers predictions, explanations and estimates; all its methods run on the event loop."""
 
-    def __init__(self, store: ModelStore, house: House, *, secret: bytes) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        house: House,
+        *,
+        secret: bytes,
+        budget_s: float | None = None,
+    ) -> None:
         """Put the parts together.
 
         Args:
             store: where the models are.
             house: cache, workers, metrics.
             secret: of the cache keys, 32 bytes (`digest.cache_secret`).
+            budget_s: of long explanations whose request names none; None: no limit.
         """
         self.store = store
         self.house = house
         self._secret = secret
+        self._budget_s = budget_s
 
     async def predict(self, request: PredictRequest, deadline: Deadline) -> Prediction:
         """Run the model, plainly: the answer is ONNX Runtime's.
@@ -120,8 +129,9 @@ class Engine:
         says = _said(plan, found) | known
         silent = [ask for ask in plan.asks if ask.row not in says]
         says |= await self._predict_rows(plan, silent, deadline)
+        budget_s = self._budget_s if request.budget_s is None else request.budget_s
         wishes = Wishes(
-            math.inf if request.budget_s is None else began + request.budget_s,
+            math.inf if budget_s is None else began + budget_s,
             reporter.listener,
             reporter.answered,
         )
@@ -166,7 +176,8 @@ def _predict(house: House, model: Model, request: PredictRequest) -> Prediction:
     tensors = model.check(encoded.tensors)
     outputs = model.run(tensors, request.outputs)
     house.metrics.batch(model.id.name, len(encoded.views))
-    return Prediction(model.id, outputs, model.scores_of(outputs), model.labels, encoded.views)
+    scores = _scores(model, tensors, outputs) if request.scores else None
+    return Prediction(model.id, outputs, scores, model.labels, encoded.views)
 
 
 def _predict_plan(house: House, plan: Plan, rows: list[int]) -> dict[int, RowSays]:
@@ -178,8 +189,18 @@ def _predict_plan(house: House, plan: Plan, rows: list[int]) -> dict[int, RowSay
         }
     outputs = plan.model.run(tensors)
     house.metrics.batch(plan.model.id.name, len(rows))
-    says = rows_of(outputs, plan.model.scores_of(outputs), len(rows))
+    says = rows_of(outputs, _scores(plan.model, tensors, outputs), len(rows))
     return dict(zip(rows, says, strict=True))
+
+
+def _scores(
+    model: Model, tensors: Mapping[str, Array], outputs: Mapping[str, Array]
+) -> Scores | None:
+    """Scores from the outputs; a second run where these hide them behind a softmax."""
+    found = model.scores_of(outputs)
+    if found is None and model.n_classes:
+        found = model.subject().predict(tensors[model.input_name])
+    return found
 
 
 # What is known without one -----------------------------------------------------------------------

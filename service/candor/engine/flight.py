@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from candor.errors import Cancelled
+from candor.errors import Cancelled, InternalError
 
 __all__ = ["Flights", "Seat"]
 
@@ -31,8 +31,8 @@ class _Flight(Generic[V, N]):
         self.task: asyncio.Task[None] | None = None
 
     def land(self, values: Mapping[str, V | Exception]) -> None:
-        ready = [(future, values[key]) for key, future in self.futures.items()]
-        for future, value in ready:
+        for key, future in self.futures.items():
+            value = values.get(key, InternalError(f"the computation left out {key}"))
             if isinstance(value, Exception):
                 future.set_exception(value)
                 future.exception()  # seen: that nobody sits there any more is no news

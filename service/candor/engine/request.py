@@ -47,12 +47,20 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class PredictRequest:
-    """Rows to classify. `version` "" is the newest; `outputs` () means all of the model's own."""
+    """Rows to classify.
+
+    Attributes:
+        version: "" is the newest.
+        outputs: () means all of the model's own.
+        scores: whether scores and probabilities are wanted too; a model that ends in a softmax
+            runs a second time for them.
+    """
 
     model: str
     payload: Payload
     version: str = ""
     outputs: tuple[str, ...] = ()
+    scores: bool = False
 
 
 @dataclass(frozen=True, slots=True)

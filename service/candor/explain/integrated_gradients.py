@@ -15,6 +15,7 @@ from candor.explain.baseline import absent_value, constant_baseline
 from candor.explain.layout import sum_channels
 from candor.explain.options import IntegratedGradients
 from candor.explain.order import coarse_to_fine
+from candor.explain.quadrature import gauss_legendre
 from candor.explain.question import Progress, Question
 from candor.explain.subject import Subject
 from candor.explain.target import Outcome, aim, fixed, measure, one_hot, outcome
@@ -111,8 +112,8 @@ def _line(subject: Subject, question: Question, options: IntegratedGradients) ->
 
 def _integrate(subject: Subject, line: _Line, n_steps: int) -> Iterator[_Integral]:
     """One slice of nodes at a time; the last of what is yielded is the whole integral."""
-    nodes, weights = np.polynomial.legendre.leggauss(n_steps)
-    alphas, weights = (0.5 * (1.0 + nodes)).astype(np.float32), 0.5 * weights
+    nodes, weights = gauss_legendre(n_steps)
+    alphas = nodes.astype(np.float32)
     order = coarse_to_fine((n_steps,))
     weighted: Array = np.zeros(())
     weight = 0.0

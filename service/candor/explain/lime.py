@@ -20,7 +20,7 @@ from candor.explain.sampling import distinct_masks, draw_masks
 from candor.explain.segments import Segmentation, cut, segments_kind
 from candor.explain.subject import Subject
 from candor.explain.surrogate import Surrogate, fit, kernel_weights, top_k_stability
-from candor.explain.target import Outcome, aim, measure, outcome
+from candor.explain.target import Outcome, aim, fixed, measure, outcome
 from candor.explain.trust import finite, map_warnings, numbers, trust_record
 from candor.result import Array, Attribution, Json
 
@@ -83,6 +83,7 @@ def lime(
     Source: Ribeiro et al. 2016, arXiv:1602.04938, as implemented by lime 0.2.0.1.
     """
     geometry = subject.geometry
+    fixed(question.target, subject.n_classes)  # refused before any work rather than after a slice
     resolved = resolve_lime(subject, question, options)
     segmentation = cut(question, resolved, geometry)
     if segmentation.n == 0:

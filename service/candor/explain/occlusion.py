@@ -13,7 +13,7 @@ from candor.explain.options import Occlusion
 from candor.explain.order import coarse_to_fine
 from candor.explain.question import Progress, Question
 from candor.explain.subject import Geometry, Subject
-from candor.explain.target import Outcome, aim, measure, outcome
+from candor.explain.target import Outcome, aim, fixed, measure, outcome
 from candor.explain.trust import map_warnings, trust_record
 from candor.explain.windows import NONE, Windows, covering, slide
 from candor.result import Array, Attribution, Json
@@ -83,6 +83,7 @@ def occlusion(
     Source: Zeiler and Fergus 2014, arXiv:1311.2901; captum's Occlusion.
     """
     geometry = subject.geometry
+    fixed(question.target, subject.n_classes)  # refused before any work rather than after a slice
     resolved = resolve_occlusion(subject, question, options)
     baseline = constant_baseline(question.x, resolved.baseline or 0.0, geometry)
     plan = _plan(question.x[0] != baseline[0], resolved, geometry)

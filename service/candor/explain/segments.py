@@ -100,7 +100,7 @@ def _slic(picture: Array, n_segments: int) -> Array:
 def _quickshift(picture: Array, _: int) -> Array:
     # what lime runs by default; its random_seed never reaches scikit-image, so that rng stays 42
     rgb = np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture
-    labels: Array = skimage.segmentation.quickshift(  # type: ignore[no-untyped-call]
+    labels: Array = skimage.segmentation.quickshift(
         rgb, kernel_size=4, max_dist=200, ratio=0.2, rng=42, convert2lab=rgb.shape[-1] == 3
     )
     return labels

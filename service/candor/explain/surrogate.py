@@ -20,9 +20,6 @@ _REDRAWS = 200
 
 _BLOCK = 4096
 
-_NO_SPREAD = 1e-30
-"""Weighted sum of squares that only rounding leaves when all values are the same."""
-
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
@@ -71,9 +68,11 @@ def fit(masks: Array, values: Array, weights: Array) -> Surrogate:
     total = float(weights.sum())
     design = masks.astype(np.float64)
     mean_mask = weights @ design / total
-    mean_value = float(weights @ values / total)
+    # measured from the first sample, so that values that are all the same leave exactly nothing
+    change = values - values[0]
+    mean_change = float(weights @ change / total)
     design -= mean_mask
-    centred = values - mean_value
+    centred = change - mean_change
     weighted = design * weights[:, None]
     system = weighted.T @ design
     system[np.diag_indices_from(system)] += _RIDGE
@@ -91,7 +90,7 @@ def fit(masks: Array, values: Array, weights: Array) -> Surrogate:
     without_mean = centred / np.maximum(1.0 - weights / total, 1e-12)
     return Surrogate(
         coefficients=coefficients,
-        intercept=mean_value - float(mean_mask @ coefficients),
+        intercept=float(values[0]) + mean_change - float(mean_mask @ coefficients),
         r2=_share_explained(residual, centred, weights),
         out_of_sample_r2=_share_explained(left_out, without_mean, weights),
         intervals=np.stack([coefficients - spread, coefficients + spread], axis=1),
@@ -125,4 +124,4 @@ def _largest(coefficients: Array, k: int) -> Array:
 
 def _share_explained(residual: Array, deviation: Array, weights: Array) -> float | None:
     spread = float(weights @ deviation**2)
-    return None if spread <= _NO_SPREAD else 1.0 - float(weights @ residual**2) / spread
+    return None if spread == 0.0 else 1.0 - float(weights @ residual**2) / spread

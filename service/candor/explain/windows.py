@@ -76,7 +76,7 @@ def slide(shape: Sequence[int], window: Sequence[int], stride: Sequence[int]) ->
 
 def covering(windows: Windows, chosen: Array) -> Array:
     """The cells that each of m windows covers, bool [m, cells]; flat indices, none for `NONE`."""
-    covered = (chosen != NONE)[:, None]
+    covered: Array = (chosen != NONE)[:, None]
     at = np.unravel_index(np.maximum(chosen, 0), windows.shape)
     for cover, index in zip(windows.covers, at, strict=True):
         covered = (covered[:, :, None] & cover[index][:, None, :]).reshape(len(chosen), -1)
@@ -85,7 +85,7 @@ def covering(windows: Windows, chosen: Array) -> Array:
 
 def _contract(grid: Array, covers: Sequence[Array]) -> Array:
     """Sum over windows along each axis: grid [w1, w2, ...], covers [w, c] -> [c1, c2, ...]."""
-    total = grid.astype(np.float64)
+    total: Array = grid.astype(np.float64)
     for cover in covers:
         # the first axis goes, its cells come last: after all axes the order is as before
         total = np.tensordot(total, cover.astype(np.float64), axes=([0], [0]))

@@ -21,6 +21,7 @@ MAX_SIDE = 2048
 """Longest side of a drawing in pixels; a larger picture is drawn smaller."""
 
 _FOG = (0.35, 160.0)  # what the model did not see: its grey times the first, plus the second
+_GREYED = 1.6  # how far a picture under a signed map loses its colours, times the opacity
 _FLOOR = 0.2  # share of the opacity that a signed map keeps near zero
 
 
@@ -44,7 +45,7 @@ def overlay_png(
     """
     file = io.BytesIO()
     overlay(picture, attribution, view, opacity=opacity, caption=caption).save(
-        file, "png", compress_level=4
+        file, "png", compress_level=1
     )
     return file.getvalue()
 
@@ -94,16 +95,21 @@ def _flat(values: Array) -> Array:
 
 
 def _blended(pixels: Array, values: Array, scale: Scale, opacity: float) -> Array:
-    """Magnitudes shine on a darkened picture; signed values tint it where they are not zero."""
-    share = (
-        _FLOOR + (1 - _FLOOR) * scale.strength(values) if scale.signed else np.ones(values.shape)
-    )
-    weight = opacity * share[..., None]
-    return np.asarray(pixels * (1 - weight) + scale.colours(values) * weight)
+    """Magnitudes shine on a darkened picture; signed values tint a greyed one where not zero."""
+    weight = np.full((*values.shape, 1), opacity, dtype=np.float32)
+    if scale.signed:
+        # Red on a red saucer would say nothing.
+        pixels = pixels + (_grey(pixels) - pixels) * min(1.0, _GREYED * opacity)
+        weight *= _FLOOR + (1 - _FLOOR) * scale.strength(values)[..., None].astype(np.float32)
+    return np.asarray(pixels + (scale.colours(values) - pixels) * weight)
 
 
 def _fogged(pixels: Array) -> Array:
-    return np.asarray(pixels.mean(axis=-1, keepdims=True) * _FOG[0] + _FOG[1])
+    return np.asarray(_grey(pixels) * _FOG[0] + _FOG[1])
+
+
+def _grey(pixels: Array) -> Array:
+    return np.asarray(pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32))[..., None]
 
 
 def _outlined(pixels: Array, segments: Array) -> Array:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from candor.autodiff import Graph, anatomy, prepare
-from candor.errors import InvalidModel, Unsupported
+from candor.autodiff import Anatomy, Graph, anatomy, prepare
+from candor.errors import InvalidModel, NotFound, Unsupported
 from candor.result import Array, Geometry, Scores
 from candor.runtime.geometry import geometry_of
 from candor.runtime.manifest import Manifest
@@ -61,18 +61,21 @@ def plan_explanations(
     """Prepare a model for compilation.
 
     Raises:
-        Unsupported: it is valid, but of a form that cannot be explained.
-        InvalidModel: it is not a classifier, or the manifest contradicts the graph.
-        NotFound: the output or layer named does not exist.
+        Unsupported: it may well predict, but is of a form that cannot be explained.
+        InvalidModel: its manifest contradicts its graph.
+        NotFound: there is no such output.
     """
-    graph = prepare(proto)
+    try:
+        graph = prepare(proto)
+    except InvalidModel as error:  # ONNX Runtime takes more than ONNX's checker does
+        raise Unsupported(error.message) from error
     if len(graph.inputs) != 1:
         raise Unsupported(
             f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs) or 'none'}); "
             "models with exactly one can be explained"
         )
     name = graph.inputs[0]
-    found = anatomy(graph, output or manifest.explain.output, manifest.explain.layer)
+    found = _anatomy(graph, manifest, output)
     _check_labels(manifest, max(2, found.n_classes))
     _check_embedding(graph, manifest)
     geometry = geometry_of(graph, name, manifest, tokenizer)
@@ -86,6 +89,18 @@ def plan_explanations(
         embedding=manifest.explain.embedding,
     )
     return Plan(blueprint, geometry, found.activation)
+
+
+def _anatomy(graph: Graph, manifest: Manifest, output: str | None) -> Anatomy:
+    explain = manifest.explain
+    try:
+        return anatomy(graph, output or explain.output, explain.layer)
+    except InvalidModel as error:  # not a classifier, or not by this output
+        raise Unsupported(error.message) from error
+    except NotFound as error:
+        if output is not None:
+            raise
+        raise InvalidModel(f"model.toml: {error.message}") from error
 
 
 def _activation(manifest: Manifest, ends_in: str, n_classes: int) -> Activation:

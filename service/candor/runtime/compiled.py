@@ -1,4 +1,4 @@
-"""A model as explainers see it: its programs, compiled when first needed, behind the Subject calls."""
+"""A model as explainers see it: programs, compiled when first needed, behind the Subject calls."""
 
 from collections.abc import Callable, Iterator, Mapping
 from threading import Lock

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import onnx
 from blake3 import blake3
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from candor.errors import InvalidModel
 
@@ -97,7 +97,22 @@ def _parse(content: bytes, path: Path) -> onnx.ModelProto:
             f"{path} is not a whole ONNX model: it has {len(proto.graph.node)} nodes, "
             f"{len(proto.graph.output)} outputs and {len(proto.opset_import)} operator sets"
         )
+    if not _is_text(proto):
+        raise InvalidModel(f"{path} is broken: a name in it is not UTF-8")
     return proto
+
+
+def _is_text(message: Message) -> bool:
+    """Tell whether every text decodes; protobuf gives bytes in the place of one that does not."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            if not all(map(_is_text, [value] if isinstance(value, Message) else value)):
+                return False
+        elif field.type == field.TYPE_STRING:
+            texts = [value] if isinstance(value, str | bytes) else value
+            if not all(isinstance(text, str) for text in texts):
+                return False
+    return True
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

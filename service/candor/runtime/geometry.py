@@ -59,9 +59,7 @@ def _derived(graph: Graph, name: str) -> Kind:
     )
 
 
-def _channel_axis(
-    graph: Graph, name: str, kind: Kind, section: InputSection | None
-) -> int | None:
+def _channel_axis(graph: Graph, name: str, kind: Kind, section: InputSection | None) -> int | None:
     if kind in ("tokens", "tabular"):
         return None
     if isinstance(section, ImageInput) and section.layout is not None:

@@ -31,7 +31,8 @@ _FORMATS: tuple[tuple[str, re.Pattern[bytes], _Opener], ...] = (
     ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
 )
 
-# What Pillow's decoders raise on broken files, as found by mutating good ones.
+# Pillow promises no common class. OSError, SyntaxError and ValueError were met in 50 000 pictures
+# broken at random; the others are what its own code guards against, and what C code can raise.
 _UNDECODABLE: tuple[type[Exception], ...] = (
     ArithmeticError,
     AttributeError,

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import ModelProto
 
 from candor.autodiff.anatomy import Layer
-from candor.errors import CandorError, InvalidInput, Unsupported
+from candor.errors import InvalidInput, Unsupported
 from candor.result import Array, Encoded, ModelId, Payload, Scores
 from candor.runtime.blueprints import Plan, plan_explanations
 from candor.runtime.compiled import Compiled
@@ -70,7 +70,7 @@ class Model:
         )
         self._lock = Lock()
         self._compiled: dict[str | None, Compiled] = {}
-        self._plans: dict[str | None, Plan | CandorError] = {}
+        self._plans: dict[str | None, Plan | Unsupported] = {}
         self._plan(None)
 
     # What it is --------------------------------------------------------------------------------
@@ -99,25 +99,25 @@ class Model:
     def n_classes(self) -> int:
         """k, a single logit counting two classes; 0 where the model is not a classifier."""
         found = self._plan(None)
-        return 0 if isinstance(found, CandorError) else found.n_classes
+        return 0 if isinstance(found, Unsupported) else found.n_classes
 
     @property
     def activation(self) -> str:
         """What turns scores into probabilities; "" where the model is not a classifier."""
         found = self._plan(None)
-        return "" if isinstance(found, CandorError) else found.blueprint.activation
+        return "" if isinstance(found, Unsupported) else found.blueprint.activation
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Layers that a class activation map can be taken at, in the order of the graph."""
         found = self._plan(None)
-        return () if isinstance(found, CandorError) else found.blueprint.anatomy.layers
+        return () if isinstance(found, Unsupported) else found.blueprint.anatomy.layers
 
     @property
     def default_layer(self) -> str | None:
         """The layer that `grad_cam` takes where none is named."""
         found = self._plan(None)
-        return None if isinstance(found, CandorError) else found.blueprint.anatomy.layer
+        return None if isinstance(found, Unsupported) else found.blueprint.anatomy.layer
 
     @property
     def input_name(self) -> str:
@@ -132,7 +132,7 @@ class Model:
     def methods(self) -> Mapping[str, str | None]:
         """Each explanation method: None where the model supports it, else the reason why not."""
         found = self._plan(None)
-        if isinstance(found, CandorError):
+        if isinstance(found, Unsupported):
             return dict.fromkeys(EXPLANATIONS, found.message)
         refusals = self.subject().refusals()
         return {name: refusals[name] for name in EXPLANATIONS}
@@ -173,12 +173,12 @@ class Model:
     def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
         """Scores and probabilities, where the model's own outputs determine them; else None."""
         found = self._plan(None)
-        return None if isinstance(found, CandorError) else found.scores_of(outputs)
+        return None if isinstance(found, Unsupported) else found.scores_of(outputs)
 
     def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
         """The model's own outputs, where scores and probabilities determine them; else None."""
         found = self._plan(None)
-        if isinstance(found, CandorError) or len(self.outputs) != 1:
+        if isinstance(found, Unsupported) or len(self.outputs) != 1:
             return None
         return found.outputs_from(scores)
 
@@ -219,29 +219,29 @@ class Model:
 
     def _open(self, program: ModelProto) -> Session:
         name = f"model '{self.id.name}'"
-        return Session(program.SerializeToString(), self._policy.session, name=name)
+        return Session(program, self._policy.session, name=name)
 
     def _on_run(self, program: str, rows: int, seconds: float) -> None:
         self._policy.on_run(self.id.name, program, rows, seconds)
 
-    def _plan(self, output: str | None) -> Plan | CandorError:
+    def _plan(self, output: str | None) -> Plan | Unsupported:
         if output not in self._plans:
+            texts = self._preprocessing.texts
+            tokenizer = texts.tokenizer if texts else None
             try:
-                tokenizer = self._preprocessing.texts and self._preprocessing.texts.tokenizer
-                found: Plan | CandorError = plan_explanations(
+                found: Plan | Unsupported = plan_explanations(
                     self._file.proto, self.manifest, tokenizer, output
                 )
-            except CandorError as error:
+            except Unsupported as error:
                 found = error
             self._plans[output] = found
         return self._plans[output]
 
     def _planned(self, output: str | None) -> Plan:
         found = self._plan(output)
-        if isinstance(found, Unsupported | InvalidInput):
-            raise found
-        if isinstance(found, CandorError):
-            raise type(found)(found.message)
+        if isinstance(found, Unsupported):
+            # A fresh one: an exception that is raised twice drags both tracebacks along.
+            raise Unsupported(found.message)
         return found
 
 

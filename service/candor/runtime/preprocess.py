@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from candor.errors import InvalidInput, InvalidModel
+from candor.errors import InvalidInput, InvalidModel, TooLarge
 from candor.result import Array, Encoded, Images, Payload, Tensors, Texts
 from candor.runtime import images, tokens
 from candor.runtime.inputs import ImageInput, Layout, TokensInput
@@ -19,6 +19,11 @@ from candor.runtime.manifest import Manifest
 from candor.runtime.specs import TensorSpec, check_tensors
 
 __all__ = ["ImagePlan", "Preprocessing", "TextPlan", "encode", "find_input", "plan"]
+
+
+# A picture of one colour is small however many pixels it has: a request of the largest size that is
+# taken could otherwise hold hundreds of the largest pictures, each worth seconds.
+_FULL_PICTURES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def encode(payload: Payload, preprocessing: Preprocessing) -> Encoded:
     Raises:
         InvalidInput: no rows, undecodable, not as the model takes it, or of a kind that the model
             has no preprocessing for.
-        TooLarge: a picture or text over its limit.
+        TooLarge: a picture or text over its limit, or too many large pictures together.
     """
     return _ENCODERS[type(payload)](payload, preprocessing)
 
@@ -119,9 +124,15 @@ def _encode_images(payload: Images, preprocessing: Preprocessing) -> Encoded:
         raise _not_prepared("pictures", preprocessing)
     if not payload.encoded:
         raise InvalidInput("the request holds no picture; one a row is needed")
-    rows, views = [], []
+    rows, views, n_pixels = [], [], 0
     for row, encoded in enumerate(payload.encoded):
         picture = images.decode(encoded, row, found.max_pixels)
+        n_pixels += picture.width * picture.height
+        if n_pixels > found.max_pixels * _FULL_PICTURES:
+            raise TooLarge(
+                f"row {row}: the pictures up to this one have {n_pixels} pixels together, the "
+                f"limit of one request is {found.max_pixels * _FULL_PICTURES}; send several"
+            )
         fitted, view = images.fit(picture, found.size, found.section.resize)
         rows.append(_pixels(fitted, found))
         views.append(view)

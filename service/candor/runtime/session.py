@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import onnx
 import onnxruntime as ort
+from google.protobuf.message import EncodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from candor.errors import CandorError, InternalError, InvalidInput, InvalidModel, TooLarge
@@ -41,6 +43,8 @@ _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
 )
+
+_LOAD_ERRORS: tuple[type[Exception], ...] = (*_RUNTIME_ERRORS, EncodeError)
 
 # First match decides what a failed run was. A node that fails on a graph that loaded has been given
 # values that it cannot take: an index out of range, sizes that do not fit together.
@@ -100,11 +104,13 @@ def choose_providers(
 class Session:
     """A compiled graph, ready to run from any number of threads at once."""
 
-    def __init__(self, content: bytes, policy: SessionPolicy, *, name: str = "model") -> None:
+    def __init__(
+        self, program: onnx.ModelProto, policy: SessionPolicy, *, name: str = "model"
+    ) -> None:
         """Compile a graph.
 
         Args:
-            content: a serialised ModelProto that holds all of its weights.
+            program: with all of its weights inside.
             policy: providers and threads.
             name: how messages call the graph.
 
@@ -112,21 +118,12 @@ class Session:
             InvalidModel: ONNX Runtime refuses the graph, or has none of the providers.
         """
         choice = choose_providers(policy.providers)
-        try:
-            self._session = ort.InferenceSession(
-                content,
-                _session_options(policy),
-                providers=list(choice.used),
-                provider_options=[dict(_PROVIDER_OPTIONS.get(p, {})) for p in choice.used],
-            )
-        except _RUNTIME_ERRORS as error:
-            raise InvalidModel(f"ONNX Runtime cannot load {name}: {_reason(error)}") from error
-        # Without this a failing device would rebuild the session on the CPU in the middle of a run,
-        # and `provider` would lie.
-        self._session.disable_fallback()
+        options = _session_options(policy, several_shapes=_has_free_sizes(program.graph))
+        self._session = _open(program, options, choice.used, name)
         self.name = name
-        self.skipped_providers = choice.skipped
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        without_device = (_short(p) for p in choice.used if p not in self.providers)
+        self.skipped_providers = (*choice.skipped, *without_device)
         self.inputs = tuple(map(_spec, self._session.get_inputs()))
         self.outputs = tuple(map(_spec, self._session.get_outputs()))
 
@@ -160,8 +157,41 @@ class Session:
         return dict(zip(names, found, strict=True))
 
 
-def _session_options(policy: SessionPolicy) -> Any:
+def _open(program: onnx.ModelProto, options: Any, providers: Sequence[str], name: str) -> Any:
+    """Compile for the first provider, or where there is no device for it, for those after it."""
+    try:
+        return ort.InferenceSession(
+            program.SerializeToString(),
+            options,
+            providers=list(providers),
+            provider_options=[dict(_PROVIDER_OPTIONS.get(p, {})) for p in providers],
+            # ONNX Runtime's own fallback prints, and swaps the device even in the middle of a run,
+            # after which `provider` would lie.
+            enable_fallback=0,
+        )
+    except _LOAD_ERRORS as error:
+        if len(providers) > 1:
+            return _open(program, options, providers[1:], name)
+        raise InvalidModel(f"ONNX Runtime cannot load {name}: {_reason(error)}") from error
+
+
+def _has_free_sizes(graph: onnx.GraphProto) -> bool:
+    """Tell whether more than the number of rows is left open by the inputs."""
+    return any(
+        not size.HasField("dim_value")
+        for argument in graph.input
+        for size in argument.type.tensor_type.shape.dim[1:]
+    )
+
+
+def _session_options(policy: SessionPolicy, *, several_shapes: bool) -> Any:
     options = ort.SessionOptions()
+    # The arena keeps what the largest batch needed, but without it every run maps its memory anew:
+    # a depthwise network takes 1.02 times as long on one picture of 224 x 224, 2.1 on eight.
+    options.enable_cpu_mem_arena = True
+    # Memory patterns save 1.5 % there, and keep a plan for every shape ever seen. Rows alone give a
+    # thousand shapes at most; where callers choose lengths as well there is no end to them.
+    options.enable_mem_pattern = not several_shapes
     options.intra_op_num_threads = policy.intra_op_threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL

@@ -38,6 +38,7 @@ def predict_request(request: pb.PredictRequest) -> PredictRequest:
         payload=_payload(request.input),
         version=request.version,
         outputs=tuple(request.outputs),
+        scores=True,
     )
 
 

@@ -10,7 +10,7 @@ from candor.inference.v2 import grpc_service_pb2
 from candor.metrics import Metrics
 from candor.v1 import explanation_pb2, model_pb2
 from candor.wire import health, oip
-from candor.wire.calls import service_handler
+from candor.wire.calls import Frame, service_handler
 from candor.wire.explanations import Explanations
 from candor.wire.lookup import Models
 from candor.wire.models import ModelCatalogue
@@ -63,12 +63,10 @@ async def start_grpc(
         (_MODELS.full_name, _MODELS, ModelCatalogue(store).routes()),
         (health.SERVICE, _HEALTH, checks.routes()),
     )
+    frame = Frame(metrics, max_message_bytes)
     server.add_generic_rpc_handlers(
         [
-            *(
-                service_handler(name, service, routes, metrics)
-                for name, service, routes in handlers
-            ),
+            *(service_handler(name, service, routes, frame) for name, service, routes in handlers),
             *reflection_handlers([*services, health.SERVICE]),
         ]
     )
@@ -84,7 +82,8 @@ async def start_grpc(
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", max_message_bytes),
+        # `calls` looks at what is sent, and says more.
+        ("grpc.max_send_message_length", -1),
         # Otherwise a second server on the same port would silently take half of the connections.
         ("grpc.so_reuseport", 0),
         # Clients behind load balancers ping idle connections; by default that earns them a GOAWAY.

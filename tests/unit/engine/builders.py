@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from prometheus_client import CollectorRegistry
+
 from candor.engine.cache import MemoryCache
 from candor.engine.digest import cache_secret
 from candor.engine.engine import Engine
@@ -22,9 +24,10 @@ from candor.explain.options import Gradient, Lime, Options
 from candor.explain.subject import Geometry, GradientRun, PathRun
 from candor.metrics import Metrics
 from candor.result import Array, Encoded, ModelId, Payload, Scores, Tensors
-from prometheus_client import CollectorRegistry
 
 SECRET = cache_secret(b"tests")
+IDENTITY = ModelId("linear", "1", "d" * 64)
+TABULAR = Geometry("tabular", None)
 N_FEATURES = 6
 N_CLASSES = 3
 
@@ -36,7 +39,7 @@ class LinearModel:
     `calls` names every run; `hold` (an event) blocks runs until set; `slice_s` makes slices slow.
     """
 
-    id: ModelId = ModelId("linear", "1", "d" * 64)
+    id: ModelId = IDENTITY
     activation: str = "softmax"
     provider: str = "cpu"
     labels: tuple[str, ...] = ("cat", "dog", "cup")
@@ -46,7 +49,7 @@ class LinearModel:
     hold: threading.Event | None = None
     fail: Exception | None = None
     calls: list[tuple[str, int]] = field(default_factory=list)
-    geometry: Geometry = Geometry("tabular", None)
+    geometry: Geometry = TABULAR
     n_classes: int = N_CLASSES
     input_name: str = "x"
     methods: Mapping[str, str | None] = field(
@@ -229,13 +232,11 @@ def rows(n: int = 1, seed: int = 0) -> Array:
 
 def predict_request(x: Array | None = None, **changes: object) -> PredictRequest:
     """Ask for a prediction of one row."""
-    request = PredictRequest("linear", Tensors({"x": rows() if x is None else x}))
+    request = PredictRequest("linear", Tensors({"x": rows() if x is None else x}), scores=True)
     return replace(request, **changes)
 
 
-def explain_request(
-    *methods: Options, x: Array | None = None, **changes: object
-) -> ExplainRequest:
+def explain_request(*methods: Options, x: Array | None = None, **changes: object) -> ExplainRequest:
     """Ask for the gradient of one row, unless told otherwise."""
     payload = Tensors({"x": rows() if x is None else x})
     return replace(ExplainRequest("linear", payload, methods or (Gradient(),)), **changes)

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+
 from candor.engine.deadline import Deadline
 from candor.errors import DeadlineExceeded
 
@@ -17,7 +18,8 @@ def test_a_deadline_is_a_point_in_time_and_not_a_span():
     first = deadline.remaining_s()
     time.sleep(0.01)
     second = deadline.remaining_s()
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert 0 < second <= first - 0.01
 
 

@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from candor.engine import digest
 from candor.engine.digest import (
     Asked,
@@ -15,8 +18,6 @@ from candor.engine.digest import (
     subject_digest,
 )
 from candor.result import ModelId, Target
-from hypothesis import given
-from hypothesis import strategies as st
 
 SECRET = cache_secret(b"secret")
 SUBJECT = Subjected(ModelId("photos", "1", "ab" * 32), "softmax image 0", "cpu")
@@ -62,9 +63,7 @@ OTHERS = {
 
 def test_any_one_thing_changed_changes_the_key():
     keys = {"nothing": key()} | {name: key(**change) for name, change in OTHERS.items()}
-    same = [
-        (a, b) for a in keys for b in keys if a < b and keys[a] == keys[b]
-    ]
+    same = [(a, b) for a in keys for b in keys if a < b and keys[a] == keys[b]]
     assert same == []
 
 
@@ -120,7 +119,9 @@ def written(row):
 
 @given(inputs, inputs)
 def test_rows_have_equal_digests_exactly_if_they_are_equal(one, other):
-    assert (row_digest(one, SECRET) == row_digest(other, SECRET)) == (written(one) == written(other))
+    assert (row_digest(one, SECRET) == row_digest(other, SECRET)) == (
+        written(one) == written(other)
+    )
 
 
 def test_another_process_computes_the_same_key():

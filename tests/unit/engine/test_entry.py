@@ -4,11 +4,12 @@ import struct
 import numpy as np
 import pytest
 import zstandard
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from candor.engine import entry as entry_module
 from candor.engine.entry import Entry, Malformed, decode, encode, entry_bytes
 from candor.result import Attribution, Scores
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from unit.engine.builders import SECRET
 
 KEY = "k" * 64
@@ -44,7 +45,9 @@ def same(one: Entry, other: Entry) -> bool:
 def _equal(one, other) -> bool:
     if one is None or other is None:
         return one is other
-    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    return (
+        one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +55,13 @@ def _equal(one, other) -> bool:
     [
         built(),
         built(segments=None, scores=None, outputs={}),
-        built(outputs={"values": np.zeros((1, 2), "i8"), "score": np.ones((1,), bool), "": np.ones((1, 0))}),
+        built(
+            outputs={
+                "values": np.zeros((1, 2), "i8"),
+                "score": np.ones((1,), bool),
+                "": np.ones((1, 0)),
+            }
+        ),
         built(values=np.array([np.nan, np.inf, -0.0], np.float32)),
         built(trust={"deep": [[[None, True, 1.5, "x"]]]}),
     ],
@@ -184,7 +193,10 @@ SCORE, PROBABILITY = [["score"], "<f4", [1, 2]], [["probability"], "<f4", [1, 2]
         (described(arrays=[VALUES, [["output", "a", "b"], "<f4", [1]]]), bytes(12)),
         (described(arrays=[VALUES, [["output", 7], "<f4", [1]]]), bytes(12)),
         (described(arrays=[VALUES, SCORE, [["probability"], "<f4", [1, 3]]]), bytes(28)),
-        (described(arrays=[VALUES, [["score"], "<f4", [2]], [["probability"], "<f4", [2]]]), bytes(24)),
+        (
+            described(arrays=[VALUES, [["score"], "<f4", [2]], [["probability"], "<f4", [2]]]),
+            bytes(24),
+        ),
         (described(method=7), bytes(8)),
         (described(trust=[]), bytes(8)),
         ({"method": "m", "arrays": [VALUES]}, bytes(8)),
@@ -219,7 +231,9 @@ json_values = st.recursive(
     max_leaves=6,
 )
 array_rows = st.tuples(
-    st.lists(st.sampled_from(["values", "segments", "score", "probability", "output", "x"]), max_size=2),
+    st.lists(
+        st.sampled_from(["values", "segments", "score", "probability", "output", "x"]), max_size=2
+    ),
     st.sampled_from(["<f4", "<i4", "<f8", "|b1", "|O", ""]),
     st.lists(st.integers(-1, 3), max_size=4),
 )
@@ -233,13 +247,13 @@ headers = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(headers, st.binary(max_size=64))
 def test_no_header_at_all_makes_decode_raise(header, blobs):
     assert isinstance(decode(forge(plain_of(header, blobs)), KEY, SECRET), Entry | Malformed)
 
 
-@settings(max_examples=200)
+@settings(max_examples=150)
 @given(st.binary(max_size=100), st.integers(0, 2**32 - 1))
 def test_no_body_at_all_makes_decode_raise(body, length):
     assert isinstance(decode(forge(b"", length=length, body=body), KEY, SECRET), Malformed)

@@ -1,4 +1,5 @@
 import pytest
+
 from candor.engine.request import TargetSpec
 from candor.engine.targets import resolve_target, resolve_targets
 from candor.errors import InvalidTarget

@@ -50,5 +50,5 @@ def test_an_empty_map_is_warned_of():
 
 def test_probabilities_are_refused_with_what_can_explain_them():
     question = Question(draw.normal(size=(1, 2, 4, 5)), explained="probability")
-    with pytest.raises(InvalidOption, match="grad_cam explains the score; .* gradient"):
+    with pytest.raises(InvalidOption, match=r"grad_cam explains the score; .* gradient"):
         cam(linear(WEIGHTS), [question], GradCam())

@@ -147,13 +147,15 @@ def test_what_cannot_be_trusted_is_said():
     )
     assert "few samples" in warnings_of(subject, question, Lime(10))
     assert "poor fit" in warnings_of(noise, question, Lime(300))
-    assert "unstable" in warnings_of(noise, question, Lime(100))
+    pixels = Question(question.x, segments=np.arange(72).reshape(8, 9))
+    assert "unstable" in warnings_of(noise, pixels, Lime(100))
     flat = linear(np.zeros((3, 2, 8, 9)))
     assert warnings_of(flat, question, Lime(50)) == ["empty", "flat"]
     still = Question(np.zeros((1, 2, 8, 9)), segments=SEGMENTS)
     assert "still" in warnings_of(subject, still, Lime(50, baseline="zero"))
+    top = Question(question.x, segments=SEGMENTS)
     sure = NumpySubject(lambda x: np.tile([50.0, 0.0, 0.0], (len(x), 1)))
-    assert warnings_of(sure, question, Lime(50))[0] == "saturated"
+    assert warnings_of(sure, top, Lime(50))[0] == "saturated"
     score = Question(question.x, explained="score", segments=SEGMENTS)
     assert "saturated" not in warnings_of(sure, score, Lime(50))
 
@@ -161,4 +163,5 @@ def test_what_cannot_be_trusted_is_said():
 def test_a_class_that_does_not_exist_is_refused():
     subject, question = by_segment()
     with pytest.raises(InvalidTarget):
-        finish(lime(subject, Question(question.x, Target(3)), Lime(10)))
+        next(lime(subject, Question(question.x, Target(3)), Lime(10)))
+    assert subject.calls == []

@@ -1,5 +1,6 @@
 """Small ONNX models, pictures and folders, made in code."""
 
+import random
 import struct
 import zlib
 from io import BytesIO
@@ -93,3 +94,41 @@ def webp_header(kind: bytes, width: int, height: int) -> bytes:
     }[kind]
     content = b"WEBP" + kind + struct.pack("<I", len(body)) + body
     return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """Break a file in a few places: change, drop, repeat and insert bytes, or cut it off."""
+    data = bytearray(content)
+    for _ in range(rng.choice((1, 1, 2, 4, 8))):
+        # headers are short, and where most of a decoder's branches are
+        at = rng.randrange(len(data) if rng.random() < 0.5 else min(len(data), 300))
+        match rng.randrange(6):
+            case 0:
+                data[at] = rng.randrange(256)
+            case 1:
+                data[at] ^= 1 << rng.randrange(8)
+            case 2:
+                del data[at : at + rng.randrange(1, 20)]
+            case 3:
+                data[at:at] = rng.randbytes(rng.randrange(1, 20))
+            case 4:
+                data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", bytes(4), b"\x80\0\0\0"))
+            case _:
+                data = data[: max(at, 1)]
+        data = data or bytearray(b"x")
+    return bytes(data)
+
+
+def with_right_checksums(png: bytes) -> bytes:
+    """Let a broken PNG pass its checksums, so that the decoder gets to see what is broken."""
+    if not png.startswith(b"\x89PNG\r\n\x1a\n"):
+        return png
+    fixed, at = bytearray(png[:8]), 8
+    while at + 12 <= len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        if at + 12 + length > len(png):
+            break
+        body = png[at + 4 : at + 8 + length]
+        fixed += png[at : at + 4] + body + struct.pack(">I", zlib.crc32(body))
+        at += 12 + length
+    return bytes(fixed) + png[at:]

@@ -33,7 +33,7 @@ def test_external_weights_come_back_inside_and_run(tmp_path):
     assert found.proto == linear_model()
     assert found.external == ("weights.bin",)
     assert found.size_bytes == path.stat().st_size + 8 + len(data) + 4
-    session = Session(found.proto.SerializeToString(), SessionPolicy(("cpu",)))
+    session = Session(found.proto, SessionPolicy(("cpu",)))
     x = np.ones((1, 4), np.float32)
     np.testing.assert_allclose(session.run({"x": x})["scores"], [[6, 6.4, 6.8]], rtol=1e-6)
 
@@ -175,6 +175,15 @@ def test_what_is_no_model_is_refused_with_path_and_reason(tmp_path, content, mes
     with pytest.raises(InvalidModel, match=re.escape(message)) as caught:
         read_model(path)
     assert str(path) in caught.value.message
+
+
+def test_a_name_that_is_not_text_is_refused(tmp_path):
+    content = linear_model().SerializeToString()
+    for name in (b"head", b"scores", b"graph"):
+        path = tmp_path / "model.onnx"
+        path.write_bytes(content.replace(name, b"\xff" * len(name)))
+        with pytest.raises(InvalidModel, match="a name in it is not UTF-8"):
+            read_model(path)
 
 
 def test_a_model_over_the_limit_is_refused_before_it_is_read(tmp_path):

@@ -3,7 +3,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -133,10 +133,10 @@ def test_a_bomb_is_refused_by_its_header_with_both_numbers(sent, name):
         f"row 3: the {name} picture has {side} x {side} = {side * side} pixels, the limit is "
         "64000000"
     )
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(TooLarge, match=re.escape(message)):
         decode(sent, 3)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def test_the_limit_of_pixels_is_a_setting_and_inclusive():
@@ -224,6 +224,7 @@ targets = st.tuples(st.integers(1, 512), st.integers(1, 512))
 
 
 @given(sides, sides, targets)
+@settings(deadline=None)
 def test_the_crop_is_centred_of_the_right_shape_and_as_large_as_can_be(width, height, size):
     left, top, right, bottom = crop_box((width, height), size)
     assert 0 <= left < right <= width
@@ -235,6 +236,7 @@ def test_the_crop_is_centred_of_the_right_shape_and_as_large_as_can_be(width, he
 
 
 @given(sides, sides, targets)
+@settings(deadline=None)
 def test_the_padded_picture_lies_inside_and_touches_two_sides(width, height, size):
     (across, down), left, top = pad_inner((width, height), size)
     assert 1 <= across <= size[1]
@@ -247,6 +249,7 @@ def test_the_padded_picture_lies_inside_and_touches_two_sides(width, height, siz
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.tuples(st.integers(1, 40), st.integers(1, 40)))
+@settings(deadline=None)
 def test_the_box_of_a_padded_picture_maps_back_onto_it(width, height, size):
     picture = Image.new("RGB", (width, height), WHITE)
     fitted, view = fit(picture, size, "pad")

@@ -93,6 +93,14 @@ def test_the_limit_of_pixels_reaches_the_decoder():
         encode(picture(), preprocessing)
 
 
+def test_many_large_pictures_in_one_request_are_refused():
+    preprocessing = plan(Manifest(input=ImageInput()), [NCHW], max_image_pixels=64)
+    assert encode(Images(picture().encoded * 4), preprocessing)
+    message = "row 4: the pictures up to this one have 320 pixels together, the limit of one .* 256"
+    with pytest.raises(TooLarge, match=message):
+        encode(Images(picture().encoded * 5), preprocessing)
+
+
 def test_a_model_of_free_size_takes_it_from_the_manifest():
     spec = TensorSpec("image", "FP32", (-1, 3, -1, -1))
     assert prepared(ImageInput(size=(5, 7)), spec).tensors["image"].shape == (1, 3, 5, 7)

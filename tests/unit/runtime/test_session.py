@@ -15,7 +15,7 @@ CPU = SessionPolicy(providers=("cpu",))
 
 
 def open_session(proto: onnx.ModelProto, **options) -> Session:
-    return Session(proto.SerializeToString(), CPU, **options)
+    return Session(proto, CPU, **options)
 
 
 def test_a_session_says_what_it_takes_and_gives_and_computes_it():
@@ -52,18 +52,30 @@ def test_a_build_without_any_wanted_provider_says_what_it_has():
 
 def test_a_missing_provider_is_skipped_and_reported_by_the_session():
     proto = linear_model()
-    session = Session(proto.SerializeToString(), SessionPolicy(providers=("nonsuch", "CPU")))
+    session = Session(proto, SessionPolicy(providers=("nonsuch", "CPU")))
     assert (session.provider, session.skipped_providers) == ("cpu", ("nonsuch",))
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [b"hello", b"", linear_model().SerializeToString()[:40]],
-    ids=["text", "empty", "truncated"],
-)
-def test_what_is_no_model_is_refused(broken):
+def test_a_provider_without_its_device_is_passed_over_and_reported(monkeypatch):
+    open_for_real = session_module.ort.InferenceSession
+
+    def without_device(content, options, *, providers, **rest):
+        if "AzureExecutionProvider" in providers:
+            raise RuntimeError("no such device")
+        return open_for_real(content, options, providers=providers, **rest)
+
+    offered = ["AzureExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(session_module.ort, "get_available_providers", lambda: offered)
+    monkeypatch.setattr(session_module.ort, "InferenceSession", without_device)
+    session = Session(linear_model(), SessionPolicy(("azure", "cpu")))
+    assert (session.provider, session.skipped_providers) == ("cpu", ("azure",))
+    with pytest.raises(InvalidModel, match="cannot load model: no such device"):
+        Session(linear_model(), SessionPolicy(("azure",)))
+
+
+def test_what_is_no_model_is_refused():
     with pytest.raises(InvalidModel, match=r"ONNX Runtime cannot load graph seven: \w"):
-        Session(broken, CPU, name="graph seven")
+        open_session(onnx.ModelProto(), name="graph seven")
 
 
 def test_a_graph_with_an_unknown_operator_is_refused_by_its_name():
@@ -162,6 +174,12 @@ def test_the_fallback_that_would_change_the_provider_in_mid_run_is_off():
     assert not open_session(linear_model())._session._enable_fallback
 
 
+def test_shapes_are_remembered_only_where_callers_cannot_invent_them_without_end():
+    pictures, sentences = open_session(linear_model()), open_session(embedding())
+    assert pictures._session.get_session_options().enable_mem_pattern
+    assert not sentences._session.get_session_options().enable_mem_pattern
+
+
 def test_other_threads_run_while_a_session_does():
     size = 800
     weights = numpy_helper.from_array(np.full((size, size), 1e-3, np.float32), "w")
@@ -185,7 +203,7 @@ def test_a_session_has_one_thread_that_does_not_spin_unless_told_otherwise():
     options = open_session(linear_model())._session.get_session_options()
     assert options.intra_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-    two = Session(linear_model().SerializeToString(), SessionPolicy(("cpu",), intra_op_threads=2))
+    two = Session(linear_model(), SessionPolicy(("cpu",), intra_op_threads=2))
     assert two._session.get_session_options().intra_op_num_threads == 2
 
 

@@ -92,10 +92,10 @@ def test_a_text_of_too_many_tokens_is_refused_with_both_numbers(folder):
 def test_a_hundred_thousand_tokens_are_refused_at_once(folder):
     tokenizer = load_tokenizer(section(folder, max_tokens=1024))
     text = "film " * 100_000
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(TooLarge, match="the text has 500000 characters, the limit is 65536"):
         tokenize(tokenizer, (text,))
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began < 0.05
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def test_a_hundred_thousand_tokens_are_refused_at_once(folder):
 )
 def test_no_text_within_the_limit_is_slow(folder, text):
     tokenizer = load_tokenizer(section(folder, pattern=CLITICS, max_tokens=1024))
-    began = time.perf_counter()
+    began = time.thread_time()
     with suppress(TooLarge):
         tokenize(tokenizer, (text,))
     # a pattern that backtracks would take minutes
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 @given(st.text(max_size=120))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_every_token_is_the_text_at_its_offsets(tokenizer, text):
     try:
         _, (view,) = tokenize(tokenizer, (text,))
@@ -137,7 +137,7 @@ def test_every_token_is_the_text_at_its_offsets(tokenizer, text):
 @given(
     st.lists(st.sampled_from(["didn't", "x" * 40, "...", " ", "'s", "_", "n't", "é"]), max_size=200)
 )
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_looking_through_a_window_finds_what_the_whole_text_would_give(tokenizer, parts):
     text = "".join(parts)
     expected = [m.span() for m in re.finditer(CLITICS, text, re.IGNORECASE)]

@@ -3,8 +3,9 @@
 import numpy as np
 
 from candor.autodiff.emitter import Emitter
+from candor.autodiff.rules.extents import static
 from candor.autodiff.rules.table import Site, vjp
-from candor.autodiff.rules.window import Window, spread, window
+from candor.autodiff.rules.window import spread, window
 
 __all__: list[str] = []
 
@@ -18,7 +19,9 @@ def conv(op: Emitter, at: Site) -> list[str]:
     """
     weight = at.node.input[1]
     shape = op.graph.shape(weight)
-    kernel = at.integers("kernel_shape") or tuple(d for d in (shape or ())[2:] if isinstance(d, int))
+    kernel = at.integers("kernel_shape") or tuple(
+        d for d in (shape or ())[2:] if isinstance(d, int)
+    )
     if not kernel:
         raise at.refusal("the shape of its kernel is unknown")
     view = window(at, kernel)
@@ -43,6 +46,13 @@ def conv(op: Emitter, at: Site) -> list[str]:
     ]
 
 
+def _kernel(at: Site) -> tuple[int, ...]:
+    extents = static(at.shape(1)[2:])
+    if extents is None:
+        raise at.refusal("the shape of its kernel is unknown")
+    return extents
+
+
 def _flipped(weight: np.ndarray, group: int) -> np.ndarray:
     """Swap a kernel's input and output channels within each group and reverse it in space."""
     m, c = weight.shape[:2]
@@ -57,12 +67,14 @@ def conv_transpose(op: Emitter, at: Site) -> list[str]:
     """The transpose of a transposed convolution is the convolution itself, with its weight."""
     weight = at.node.input[1]
     shape = op.graph.shape(weight)
-    kernel = at.integers("kernel_shape") or tuple(d for d in (shape or ())[2:] if isinstance(d, int))
+    kernel = at.integers("kernel_shape") or tuple(
+        d for d in (shape or ())[2:] if isinstance(d, int)
+    )
     if not kernel:
         raise at.refusal("the shape of its kernel is unknown")
     if at.has("output_shape") or at.text("auto_pad", "NOTSET") not in {"NOTSET", "VALID"}:
         raise at.refusal("output_shape and auto_pad are not built")
-    view: Window = window(at, kernel)
+    view = window(at, kernel)
     return [
         op.Conv(
             at.g,

@@ -23,7 +23,7 @@ _SLOPES: dict[str, _Slope] = {
     "Cos": lambda op, x, _: op.Neg(op.Sin(x)),
     "Cosh": lambda op, x, _: op.Sinh(x),
     "Erf": lambda op, x, _: op.Mul(2 / math.sqrt(math.pi), op.Exp(op.Neg(op.Mul(x, x)))),
-    "Exp": lambda op, _, y: y,
+    "Exp": lambda _op, _, y: y,
     "Log": lambda op, x, _: op.Reciprocal(x),
     "Reciprocal": lambda op, _, y: op.Neg(op.Mul(y, y)),
     "Sigmoid": lambda op, _, y: op.Mul(y, op.Sub(1.0, y)),

@@ -53,8 +53,12 @@ def _scatter_slice(op: Emitter, at: Site, g: str, axis: int) -> str:
     """Put a slice with any step back by the indices that the same slice picks from 0, 1, 2..."""
     numbered = op.Range(np.int64(0), op.Squeeze(extent(op, at.x, axis), [0]), np.int64(1))
     position = _position(at, axis)
-    picks = op.Slice(numbered, *(_entry(op, at, index, position) for index in (1, 2)), [0],
-                     _entry(op, at, 4, position))
+    picks = op.Slice(
+        numbered,
+        *(_entry(op, at, index, position) for index in (1, 2)),
+        [0],
+        _entry(op, at, 4, position),
+    )
     return _put(op, g, at.x, axis, picks)
 
 

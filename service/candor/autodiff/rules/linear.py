@@ -35,8 +35,8 @@ def matmul(op: Emitter, at: Site) -> list[str | None]:
     # A vector is a matrix with one row (on the left) or one column (on the right).
     row = op.Unsqueeze(a, [0]) if rank_a == 1 else a
     column = op.Unsqueeze(b, [1]) if rank_b == 1 else b
-    g = op.Unsqueeze(at.g, [-2]) if rank_a == 1 else at.g
-    g = op.Unsqueeze(g, [-1]) if rank_b == 1 else g
+    g = op.Unsqueeze(at.g, [-1]) if rank_b == 1 else at.g
+    g = op.Unsqueeze(g, [-2]) if rank_a == 1 else g
     to_a = to_b = None
     if 0 in at.wanted:
         to_a = op.MatMul(g, _transposed(op, column, max(rank_b, 2)))

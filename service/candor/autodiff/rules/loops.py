@@ -69,7 +69,8 @@ def _scan(
     following, stacked = step(Emitter(body, name), carried, rows)
     given = [*following, *stacked]
     written = [
-        body.add_output(value, f"{name}/out_{i}") if value in given[:i] or value in carried
+        body.add_output(value, f"{name}/out_{i}")
+        if value in given[:i] or value in carried
         else value
         for i, value in enumerate(given)
     ]

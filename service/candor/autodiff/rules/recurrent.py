@@ -84,8 +84,8 @@ def _refuse_unbuilt(at: Site) -> None:
 
 
 def _activations(at: Site) -> list[str]:
-    given = next((a.strings for a in at.node.attribute if a.name == "activations"), [])
-    names = [name.decode().title() for name in given]
+    attributes = [a for a in at.node.attribute if a.name == "activations"]
+    names = [name.decode().title() for a in attributes for name in a.strings]
     return names or _DEFAULTS[at.node.op_type]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from candor.autodiff.emitter import Emitter
+from candor.autodiff.emitter import Attribute, Emitter
 from candor.autodiff.rules.table import Site
 
 __all__ = ["Window", "spread", "window"]
@@ -60,29 +60,17 @@ def spread(op: Emitter, at: Site, g: str, weight: str | np.ndarray, view: Window
     extents of the node's first operand.
     """
     extents, results = at.shape(0)[2:], op.graph.shape(at.y)
-    group = at.integer("group", 1)
-    overhang = None
-    if results is not None:
-        overhang = _overhang(extents, results[2:], view)
-    if overhang is not None and all(0 <= o < s for o, s in zip(overhang, view.strides, strict=True)):
-        return op.ConvTranspose(
-            g,
-            weight,
-            kernel_shape=view.kernel,
-            strides=view.strides,
-            dilations=view.dilations,
-            pads=[*view.begins, *view.ends],
-            output_padding=overhang if any(overhang) else None,
-            group=group,
-        )
-    whole = op.ConvTranspose(
-        g,
-        weight,
-        kernel_shape=view.kernel,
-        strides=view.strides,
-        dilations=view.dilations,
-        group=group,
-    )
+    geometry: dict[str, Attribute] = {
+        "kernel_shape": view.kernel,
+        "strides": view.strides,
+        "dilations": view.dilations,
+        "group": at.integer("group", 1),
+    }
+    overhang = None if results is None else _overhang(extents, results[2:], view)
+    if overhang is not None:
+        geometry |= {"pads": [*view.begins, *view.ends], "output_padding": overhang}
+        return op.ConvTranspose(g, weight, **geometry)
+    whole = op.ConvTranspose(g, weight, **geometry)
     # Cut off what the padding added, then cut or fill the end: the last stride may not fit.
     n = len(view.kernel)
     axes = list(range(2, n + 2))
@@ -94,10 +82,13 @@ def spread(op: Emitter, at: Site, g: str, weight: str | np.ndarray, view: Window
 def _overhang(
     extents: Sequence[int | str | None], results: Sequence[int | str | None], view: Window
 ) -> list[int] | None:
+    """Return by how much x ends beyond the last window; None if that needs the general form."""
     overhang = []
     for axis, (extent, result) in enumerate(zip(extents, results, strict=True)):
         if not isinstance(extent, int) or not isinstance(result, int):
             return None
         covered = (result - 1) * view.strides[axis] + view.spans[axis]
         overhang.append(extent - (covered - view.begins[axis] - view.ends[axis]))
+        if not 0 <= overhang[-1] < view.strides[axis]:
+            return None
     return overhang

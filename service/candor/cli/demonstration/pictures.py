@@ -1,6 +1,5 @@
 """The part of the demo with photographs: ask, write PNG files, say what came out."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.table import Table
 from candor.cli.demonstration.photographs import PHOTOGRAPHS, Photograph
 from candor.cli.demonstration.timed import Timed, ask_twice
 from candor.cli.outcome import figure_of, print_row, target_name, warnings_of
-from candor.client import Client, RankedClass
+from candor.client import Client, Explanation, RankedClass
 from candor.client.asking import Asking
 from candor.client.pictures import png
 from candor.render.sheet import Strip
@@ -22,6 +21,7 @@ __all__ = ["METHODS", "Shown", "show_photographs"]
 
 METHODS = ("grad_cam", "gradient", "lime")
 _MODEL = "photos"
+_WORDS = ("method", "target", "figure")  # columns of words, not of numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +51,52 @@ class Shown:
 def show_photographs(client: Client, console: Console, folder: Path) -> list[Shown]:
     """Explain every photograph by every method, write the pictures, print predictions and times."""
     labels = client.model(_MODEL).labels
-    return [
-        shown
-        for photograph in PHOTOGRAPHS
-        for shown in _show(client, console, folder, photograph, labels)
-    ]
+    shown = []
+    for photograph in PHOTOGRAPHS:
+        told = _ask(client, folder, photograph, labels)
+        _print(console, told)
+        n_targets = max(1, len(photograph.targets))
+        shown += [_write(folder, told, position) for position in range(n_targets)]
+    return shown
 
 
-def _show(
-    client: Client, console: Console, folder: Path, photograph: Photograph, labels: Sequence[str]
-) -> list[Shown]:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the service said of a photograph: each method asked twice, then all of them drawn."""
+
+    photograph: Photograph
+    timed: tuple[Timed, ...]
+    drawn: Explanation
+    labels: Sequence[str]
+
+    @property
+    def top(self) -> tuple[RankedClass, ...]:
+        return self.drawn.prediction.rows[0].top
+
+    @property
+    def verdict(self) -> str:
+        return verdict_of(self.photograph, self.top, len(self.labels))
+
+
+def _ask(client: Client, folder: Path, photograph: Photograph, labels: Sequence[str]) -> _Told:
     encoded = png(photograph.pixels())
     (folder / f"{photograph.name}.png").write_bytes(encoded)
-    asking: Asking = {"images": [encoded], "render": True}
+    asking: Asking = {"images": [encoded]}
     if photograph.targets:
         asking["targets"] = [list(photograph.targets)]
-    timed = [ask_twice(client, _MODEL, method, **asking) for method in METHODS]
-    prediction = timed[0].explanation.prediction
-    verdict = verdict_of(photograph, prediction.rows[0].top, len(labels))
-    print_row(console, prediction, photograph.title, 0)
-    console.print(f"  {escape(verdict)}")
-    console.print(_times(timed, labels))
-    for warning in dict.fromkeys(w for each in timed for a in each.answers for w in warnings_of(a)):
+    timed = tuple(ask_twice(client, _MODEL, method, **asking) for method in METHODS)
+    asking["render"] = True
+    drawn = client.explain(_MODEL, METHODS, **asking)
+    return _Told(photograph, timed, drawn, labels)
+
+
+def _print(console: Console, told: _Told) -> None:
+    print_row(console, told.drawn.prediction, told.photograph.title, 0)
+    console.print(f"  {escape(told.verdict)}")
+    console.print(_times(told))
+    for warning in dict.fromkeys(w for answer in told.drawn.answers for w in warnings_of(answer)):
         console.print(f"  [yellow]warning:[/] {escape(warning)}")
     console.print()
-    return [
-        _written(folder, photograph, timed, position, labels, verdict)
-        for position in range(len(timed[0].answers))
-    ]
 
 
 def verdict_of(photograph: Photograph, top: Sequence[RankedClass], n_classes: int) -> str:
@@ -104,50 +122,40 @@ def _place(label: str, top: Sequence[RankedClass]) -> str:
     return "not among the first five"
 
 
-def _times(timed: Sequence[Timed], labels: Sequence[str]) -> Table:
+def _times(told: _Told) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2))
-    for heading, justify in (
-        ("method", "left"), ("target", "left"), ("first call", "right"),
-        ("cached", "right"), ("model runs", "right"), ("figure", "left"),
-    ):  # fmt: skip
-        table.add_column(heading, justify="right" if justify == "right" else "left")
-    for each in timed:
+    for heading in ("method", "target", "first call", "cached", "model runs", "figure"):
+        table.add_column(heading, justify="left" if heading in _WORDS else "right", no_wrap=True)
+    for each in told.timed:
+        runs = [answer.trust.get("n_evaluations") for answer in each.answers]
         table.add_row(
             each.method,
-            escape(", ".join(target_name(answer.target, labels) for answer in each.answers)),
+            escape(", ".join(target_name(a.target, told.labels) for a in each.answers)),
             f"{each.first_s * 1000:.1f} ms",
             f"{each.second_s * 1000:.1f} ms",
-            str(sum(int(str(a.trust.get("n_evaluations", 0))) for a in each.answers)),
+            str(sum(n for n in runs if isinstance(n, int))),
             ", ".join(filter(None, map(figure_of, each.answers))),
         )
     return table
 
 
-def _written(
-    folder: Path,
-    photograph: Photograph,
-    timed: Sequence[Timed],
-    position: int,
-    labels: Sequence[str],
-    verdict: str,
-) -> Shown:
-    files, captions = [f"{photograph.name}.png"], ["as it was sent"]
-    for each in timed:
-        answer = each.answers[position]
-        target = target_name(answer.target, labels)
-        middle = f".{target.replace(' ', '_')}" if photograph.targets else ""
-        file = f"{photograph.name}{middle}.{each.method}.png"
-        Image.open(io.BytesIO(answer.overlay_png)).verify()
+def _write(folder: Path, told: _Told, position: int) -> Shown:
+    name = told.photograph.name
+    files, captions = [f"{name}.png"], ["as it was sent"]
+    for each in told.timed:
+        answer = told.drawn.of(each.method, position=position)
+        target = target_name(answer.target, told.labels)
+        middle = f".{target.replace(' ', '_')}" if told.photograph.targets else ""
+        file = f"{name}{middle}.{each.method}.png"
         (folder / file).write_bytes(answer.overlay_png)
         files.append(file)
-        figure = figure_of(answer)
         times = f"{each.first_s * 1000:.0f} ms, cached {each.second_s * 1000:.1f} ms"
-        captions.append(f"{each.method}: {times}" + (f", {figure}" if figure else ""))
+        captions.append(", ".join(filter(None, (f"{each.method}: {times}", figure_of(answer)))))
     return Shown(
-        title=photograph.title,
-        target=target_name(timed[0].answers[position].target, labels),
-        verdict=verdict,
-        top=timed[0].explanation.prediction.rows[0].top,
+        title=told.photograph.title,
+        target=target_name(told.drawn.of(METHODS[0], position=position).target, told.labels),
+        verdict=told.verdict,
+        top=told.top,
         files=tuple(files),
         captions=tuple(captions),
     )

@@ -31,7 +31,7 @@ class Timed:
 
 
 def ask_twice(client: Client, model: str, method: str, **asking: Unpack[Asking]) -> Timed:
-    """Explain one row, with progress shown, and ask the same again.
+    """Explain one row, with progress shown, and ask the same again; no pictures are drawn.
 
     Raises:
         InternalError: the second answer did not come from the cache, or is another one.

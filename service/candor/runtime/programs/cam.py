@@ -33,7 +33,7 @@ def cam_program(
     heads = add_heads(graph, blueprint)
     direction = add_direction(graph, heads, max(2, blueprint.anatomy.n_classes))
     op = Emitter(graph, "candor/cam")
-    raw = _FORMULAS[formula](graph, op, blueprint, layer, direction)
+    raw = _FORMULAS[formula](op, blueprint, layer, direction)
     if normalise:
         raw = _unit_range(graph, op, raw)
     resized = _resize(graph, op, raw, _positions(graph, op, blueprint))
@@ -43,15 +43,15 @@ def cam_program(
     return graph.finish([SCORE, PROBABILITY, MAP])
 
 
-def _grad_cam(graph: Graph, op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
+def _grad_cam(op: Emitter, _: Blueprint, layer: str, direction: str) -> str:
     """Selvaraju et al. 2017, eq. 1-2 (arXiv:1610.02391): relu(sum_k mean(dy/dA_k) A_k)."""
-    slope = gradient(graph, {SCORE: direction}, [layer])[layer]
-    spatial = range(2, graph.rank(layer) or 0)
+    slope = gradient(op.graph, {SCORE: direction}, [layer])[layer]
+    spatial = range(2, op.graph.rank(layer) or 0)
     weights = op.ReduceMean(slope, spatial, keepdims=1)
     return op.Relu(op.ReduceSum(op.Mul(weights, layer), [1], keepdims=1))
 
 
-def _cam(graph: Graph, op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
+def _cam(op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
     """Zhou et al. 2016, eq. 2 (arXiv:1512.04150): sum_k w_ck A_k, signed, without the bias."""
     head = blueprint.anatomy.cam_head
     if head is None:
@@ -64,8 +64,8 @@ def _cam(graph: Graph, op: Emitter, blueprint: Blueprint, layer: str, direction:
     return op.Unsqueeze(summed, [1])
 
 
-_FORMULAS: MappingProxyType[str, Callable[[Graph, Emitter, Blueprint, str, str], str]] = (
-    MappingProxyType({"cam": _cam, "grad_cam": _grad_cam})
+_FORMULAS: MappingProxyType[str, Callable[[Emitter, Blueprint, str, str], str]] = MappingProxyType(
+    {"cam": _cam, "grad_cam": _grad_cam}
 )
 
 

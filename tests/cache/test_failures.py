@@ -1,0 +1,317 @@
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from cache.redis_server import RedisServer, free_port, proxy
+from cache.tier import COOLDOWN_S, TIMEOUT_S, redis_rig
+from candor.engine import redis_cache
+from candor.engine.deadline import Deadline
+from candor.engine.digest import SCHEMA, cache_secret
+from candor.engine.entry import encode
+from candor.explain.options import Gradient, Lime, Occlusion
+from unit.engine.builders import SECRET, LinearModel, explain_request, rows
+from unit.engine.test_entry import built
+
+NEVER = Deadline()
+REQUEST = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(2))
+
+
+async def ask(house, request=REQUEST):
+    """An explanation, right whatever Redis does: its answers, how they came, how long it took."""
+    began = time.monotonic()
+    explanation = await house.engine.explain(request, NEVER)
+    seconds = time.monotonic() - began
+    await house.cache.flush()
+    answers = [answer for method in explanation.answers for row in method for answer in row]
+    x = request.payload.by_name["x"]
+    np.testing.assert_allclose(
+        explanation.prediction.scores.score, LinearModel()._quiet(x).score, rtol=1e-5
+    )
+    for answer in answers:
+        assert np.isfinite(answer.attribution.values).all()
+        assert answer.attribution.values.shape == (6,)
+    return {answer.cache for answer in answers}, seconds
+
+
+def errors(house, reason):
+    return house.value("candor_cache_errors_total", tier="redis", reason=reason)
+
+
+def fresh(n):
+    """A question that nobody asked before."""
+    return explain_request(Gradient(), x=rows(1, 1000 + n))
+
+
+async def recovered(house, seconds=5.0):
+    """Ask until Redis is used again."""
+    until = time.monotonic() + seconds
+    while house.value("candor_redis_up") != 1:
+        assert time.monotonic() < until
+        await ask(house, fresh(0))
+        await asyncio.sleep(0.02)
+
+
+async def test_killed_in_the_middle_restarted_empty_and_used_again(server):
+    async with redis_rig(server.url) as house:
+        assert (await ask(house))[0] == {"miss"}
+        assert (await ask(house))[0] == {"hit"}
+        server.kill()
+        for _ in range(3):
+            assert (await ask(house))[0] == {"miss"}
+        assert house.value("candor_redis_up") == 0
+        assert errors(house, "connection") >= 1
+        server.start()
+        with server.client() as client:
+            assert client.dbsize() == 0
+        until = time.monotonic() + 5
+        while (await ask(house))[0] != {"hit"}:  # reads and writes close their breakers in time
+            assert time.monotonic() < until
+            await asyncio.sleep(0.02)
+        assert house.value("candor_redis_up") == 1
+
+
+async def test_killed_and_restarted_under_load_no_request_fails(server):
+    async with redis_rig(server.url, memory_bytes=1 << 20) as house:
+        stop = asyncio.Event()
+
+        async def caller(number):
+            turn = 0
+            while not stop.is_set():
+                await house.engine.explain(fresh(number * 10_000 + turn % 50), NEVER)
+                turn += 1
+            return turn
+
+        callers = [asyncio.create_task(caller(number)) for number in range(8)]
+        for _ in range(2):
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(server.kill)
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(server.start)
+        await asyncio.sleep(0.3)
+        stop.set()
+        turns = await asyncio.gather(*callers)
+        assert min(turns) > 5
+        assert errors(house, "connection") > 0
+        await recovered(house)
+
+
+async def test_never_there_costs_a_refused_connection_and_then_nothing():
+    async with redis_rig(f"redis://127.0.0.1:{free_port()}/0") as house:
+        for n in range(10):
+            assert (await ask(house, fresh(n)))[0] == {"miss"}
+        # three failures open the breaker; the seven others were spared, but for a probe
+        assert errors(house, "open") >= 7
+        assert house.value("candor_redis_up") == 0
+
+
+async def test_a_black_hole_costs_three_timeouts_and_then_nothing(server):
+    async with proxy(server.port) as hole, redis_rig(hole.url, cooldown_s=30) as house:
+        hole.delay_s = None
+        waits = [(await ask(house, fresh(n)))[1] for n in range(12)]
+        assert min(waits[:3]) >= 0.9 * TIMEOUT_S
+        assert sorted(waits[3:])[4] < TIMEOUT_S / 2  # the open breaker spares the wait
+        assert errors(house, "timeout") >= 3
+        assert errors(house, "open") >= 9
+        assert house.value("candor_redis_up") == 0
+
+
+async def test_the_probe_of_an_open_breaker_costs_no_request_its_time(server):
+    async with proxy(server.port) as hole, redis_rig(hole.url, cooldown_s=0.05) as house:
+        hole.delay_s = None
+        for n in range(3):
+            await ask(house, fresh(n))
+        waits = []
+        for n in range(20):
+            await asyncio.sleep(0.02)  # many cool-downs pass, many probes fly
+            waits.append((await ask(house, fresh(10 + n)))[1])
+        assert sorted(waits)[15] < TIMEOUT_S / 2
+        assert errors(house, "timeout") >= 5  # the probes
+
+
+async def test_slow_then_quick_again_is_used_again(server):
+    async with proxy(server.port) as slow, redis_rig(slow.url) as house:
+        assert (await ask(house))[0] == {"miss"}
+        slow.delay_s = 3 * TIMEOUT_S
+        for n in range(4):
+            status, seconds = await ask(house, fresh(n))
+            assert status == {"miss"}
+            assert seconds < 3 * TIMEOUT_S
+        assert errors(house, "timeout") >= 3
+        slow.delay_s = 0.0
+        await asyncio.sleep(1.3 * COOLDOWN_S)
+        await recovered(house)
+        assert (await ask(house))[0] == {"hit"}
+
+
+async def test_a_little_slow_is_waited_for(server):
+    async with proxy(server.port) as slow, redis_rig(slow.url) as house:
+        await ask(house)
+        slow.delay_s = TIMEOUT_S / 5
+        assert (await ask(house))[0] == {"hit"}
+
+
+GARBAGE = [
+    b"",
+    b"\x00",
+    b"garbage" * 1000,
+    b"CNDR",
+    b"CNDR" + SCHEMA.to_bytes(2, "little") + b"\x00" * 1000,
+    b"\x80\x04\x95" + b"pickle" * 10,
+    encode(built(), "k" * 64, SECRET),  # a true entry, of another question
+    encode(built(), "k" * 64, cache_secret(b"another house")),
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
+async def test_garbage_under_our_keys_is_a_miss_and_is_replaced(server, garbage):
+    async with redis_rig(server.url) as house:
+        await ask(house)
+        with server.client() as client:
+            keys = client.keys()
+            assert len(keys) == 6
+            for key in keys:
+                client.set(key, garbage)
+        assert (await ask(house))[0] == {"miss"}
+        malformed = sum(errors(house, r) for r in ("foreign", "truncated", "schema", "forged"))
+        assert malformed == (6 if garbage else 0)  # an empty value reads as none at all
+        assert (await ask(house))[0] == {"hit"}
+        assert house.value("candor_redis_up") == 1
+
+
+async def test_a_truncated_and_a_twisted_value_are_misses(server):
+    async with redis_rig(server.url) as house:
+        await ask(house)
+        with server.client() as client:
+            for number, key in enumerate(client.keys()):
+                value = bytearray(client.get(key))
+                if number % 2:
+                    value[len(value) // 2] ^= 1
+                else:
+                    del value[len(value) // 2 :]
+                client.set(key, bytes(value))
+        assert (await ask(house))[0] == {"miss"}
+        assert errors(house, "forged") == 6
+
+
+async def test_a_value_of_another_type_is_a_miss_and_does_not_open_the_breaker(server):
+    async with redis_rig(server.url) as house:
+        await ask(house)
+        with server.client() as client:
+            keys = client.keys()
+            client.flushall()
+            for key in keys:
+                client.rpush(key, "a", "b")
+        for _ in range(5):
+            assert (await ask(house, explain_request(Gradient(), x=rows(2))))[0] <= {"miss", "hit"}
+        assert errors(house, "refused") >= 2
+        assert errors(house, "open") == 0
+
+
+async def test_entries_of_another_schema_are_not_even_looked_at(server, monkeypatch):
+    monkeypatch.setattr(redis_cache, "SCHEMA", SCHEMA + 1)
+    async with redis_rig(server.url) as newer:
+        await ask(newer)
+    monkeypatch.undo()
+    async with redis_rig(server.url) as house:
+        assert (await ask(house))[0] == {"miss"}
+        assert errors(house, "schema") == 0
+
+
+async def test_an_entry_of_another_schema_under_our_key_is_a_miss(server):
+    async with redis_rig(server.url) as house:
+        await ask(house)
+        with server.client() as client:
+            for key in client.scan_iter():
+                value = bytearray(client.get(key))
+                value[4:6] = (SCHEMA + 1).to_bytes(2, "little")
+                client.set(key, bytes(value))
+        assert (await ask(house))[0] == {"miss"}
+        assert errors(house, "schema") == 6
+
+
+async def test_a_full_redis_still_answers_what_it_has_and_the_rest_is_computed(server):
+    async with redis_rig(server.url) as house:
+        await ask(house)
+        with server.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", "1mb")
+        for n in range(6):
+            assert (await ask(house, fresh(n)))[0] == {"miss"}
+        assert errors(house, "refused") >= 3
+        assert errors(house, "open") >= 1  # the write breaker: no more bytes sent in vain
+        assert (await ask(house))[0] == {"hit"}  # while reading goes on
+        assert house.value("candor_redis_up") == 1
+        with server.client() as client:
+            client.config_set("maxmemory", "0")
+        await asyncio.sleep(1.3 * COOLDOWN_S)
+        await ask(house, fresh(100))
+        assert (await ask(house, fresh(100)))[0] == {"hit"}
+
+
+async def test_a_read_only_replica_serves_and_says_that_it_does_not_store(server, tmp_path):
+    (tmp_path / "replica").mkdir()
+    replica = RedisServer(tmp_path / "replica")
+    async with redis_rig(server.url) as house:
+        await ask(house)
+    replica.start("--replicaof", "127.0.0.1", str(server.port))
+    try:
+        with replica.client() as client:
+            until = time.monotonic() + 15
+            while client.dbsize() != 6:
+                assert time.monotonic() < until
+                await asyncio.sleep(0.05)
+        async with redis_rig(replica.url) as house:
+            assert (await ask(house))[0] == {"hit"}
+            for n in range(5):
+                assert (await ask(house, fresh(n)))[0] == {"miss"}
+            assert errors(house, "refused") >= 3
+            assert (await ask(house))[0] == {"hit"}
+    finally:
+        replica.kill()
+
+
+async def test_a_server_that_speaks_no_redis_is_a_miss():
+    async def babble(reader, writer):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(range(256)))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, redis_rig(f"redis://127.0.0.1:{port}/0") as house:
+        for n in range(5):
+            assert (await ask(house, fresh(n)))[0] == {"miss"}
+        assert house.value("candor_redis_up") == 0
+
+
+async def test_a_wrong_password_is_a_miss(server):
+    with server.client() as client:
+        client.config_set("requirepass", "right")
+    async with redis_rig(f"redis://:wrong@127.0.0.1:{server.port}/0") as house:
+        assert (await ask(house))[0] == {"miss"}
+        assert house.value("candor_redis_up") == 0
+
+
+async def test_a_request_cancelled_in_mid_read_does_not_spoil_the_next(server):
+    async with proxy(server.port) as slow, redis_rig(slow.url) as house:
+        await ask(house)
+        slow.delay_s = TIMEOUT_S / 10
+        for turn in range(10):
+            asking = asyncio.create_task(house.engine.explain(REQUEST, NEVER))
+            await asyncio.sleep(0.003 * turn)
+            asking.cancel()
+            await asyncio.wait({asking})
+            assert (await ask(house, explain_request(Gradient(), x=rows(2))))[0] == {"hit"}
+        assert sum(errors(house, reason) for reason in ("forged", "foreign", "truncated")) == 0
+
+
+async def test_a_slow_redis_holds_no_more_than_a_bounded_number_of_stores(server):
+    async with proxy(server.port) as hole, redis_rig(hole.url, memory_bytes=1 << 20) as house:
+        await ask(house)
+        hole.delay_s = None
+        await asyncio.gather(*(house.engine.explain(fresh(n), NEVER) for n in range(200)))
+        assert len(house.cache._pending) <= 64
+        lost = errors(house, "backlog") + errors(house, "timeout") + errors(house, "open")
+        assert lost > 0

@@ -1,0 +1,30 @@
+"""The Redis tier over a server, and an engine whose only cache it is."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry
+
+from candor.engine.redis_cache import RedisCache, open_redis
+from candor.metrics import Metrics
+from unit.engine.builders import LinearModel, Rig, rig
+
+TIMEOUT_S = 0.1
+COOLDOWN_S = 0.3
+
+
+def redis_tier(
+    url: str, metrics: Metrics, timeout_s: float = TIMEOUT_S, **changes: object
+) -> RedisCache:
+    """The tier with a short cool-down, so that a test sees the breaker close again."""
+    settings = {"namespace": "tests", "ttl_s": 60.0, "cooldown_s": COOLDOWN_S} | changes
+    return RedisCache(open_redis(url, timeout_s), metrics, timeout_s=timeout_s, **settings)
+
+
+@asynccontextmanager
+async def redis_rig(url: str, *, memory_bytes: int = 0, **changes: object) -> AsyncIterator[Rig]:
+    """A new replica: an engine with a model and metrics of its own, before a shared Redis."""
+    metrics = Metrics(CollectorRegistry())
+    redis = redis_tier(url, metrics, **changes)
+    async with rig(LinearModel(), metrics=metrics, redis=redis, memory_bytes=memory_bytes) as built:
+        yield built

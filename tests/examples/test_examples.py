@@ -1,0 +1,72 @@
+"""Every example and every Python block of the documentation runs against a real service."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage import data
+
+from serving import Server
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ADDRESS = "127.0.0.1:8001"
+BLOCKS = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+]
+SAYS = {
+    "client.py": r"\w.*: 0\.\d\d, map \(64, 64\)",
+    "words.py": r"A film that breathes\. \w+ 0\.\d+",
+    "targets.py": r"\['tabby cat', 'lion'\] score",
+    "progress.py": r"lime 100%|cut short after \d+ model runs",
+    "asynchronous.py": r"0\.\d\d  Not a bad film\.",
+    "open_inference_protocol.py": r"candor.grad_cam \[2, 64, 64\]",
+}
+
+
+def _run(code: str, folder: Path, server: Server) -> str:
+    script = folder / "example.py"
+    script.write_text(code.replace(ADDRESS, server.grpc_target), encoding="utf-8")
+    Image.fromarray(data.chelsea()).save(folder / "cat.jpg")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script.name],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT / "service"), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_example_runs_and_says_what_it_should(
+    path: Path, server: Server, tmp_path: Path
+) -> None:
+    code = path.read_text(encoding="utf-8")
+    assert ADDRESS in code
+    assert re.search(SAYS[path.name], _run(code, tmp_path, server))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_block_in_the_documentation_runs(block: str, server: Server, tmp_path: Path) -> None:
+    _run(block, tmp_path, server)
+
+
+def test_the_picture_of_the_first_example_is_one(server: Server, tmp_path: Path) -> None:
+    _run((ROOT / "examples/client.py").read_text(), tmp_path, server)
+    with Image.open(tmp_path / "cat.grad_cam.png") as picture:
+        assert picture.width == data.chelsea().shape[1]
+
+
+def test_the_client_in_the_readme_is_the_first_example() -> None:
+    example = (ROOT / "examples/client.py").read_text(encoding="utf-8").partition('"""\n\n')[2]
+    assert f"```python\n{example}```" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,196 @@
+"""Make the golden values: tiny networks, inputs, and what the reference packages say of them.
+
+    python -m golden.make        (with tests/ and service/ on the path)
+
+writes picture.npz and sentence.npz beside this file. Each holds the weights (torch's names and
+layout, exact in float32), the inputs, the options, the versions of the packages that made it, and
+their attributions in float64. Everything is seeded; the same packages make the same values.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from agreement.references import (
+    ClassifierOutputTarget,
+    GradCAM,
+    IntegratedGradients,
+    LayerIntegratedGradients,
+    LimeImageExplainer,
+    LimeTextExplainer,
+    Occlusion,
+    Saliency,
+)
+from candor.result import Array
+
+__all__ = ["make_picture", "make_sentence"]
+
+PACKAGES = ("captum", "grad-cam", "lime", "numpy", "torch")
+N_STEPS, N_SAMPLES, SEED = 20, 150, 7
+
+
+class _Picture(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.second = nn.Conv2d(4, 6, 3, stride=2)
+        self.rectify_first, self.rectify_second = nn.ReLU(), nn.ReLU()
+        self.head = nn.Linear(96, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.rectify_second(self.second(self.rectify_first(self.first(x))))
+        return self.head(x.flatten(1))
+
+
+class _Sentence(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(12, 5)
+        self.memory = nn.LSTM(5, 4, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.memory(self.embed(ids))[0].mean(1))
+
+
+def make_picture() -> dict[str, Array]:
+    """What captum, lime and pytorch-grad-cam say of a small convolutional network."""
+    network = _ready(_Picture())
+    x = np.random.default_rng(SEED).random((2, 3, 12, 12)).astype(np.float32).astype(np.float64)
+    targets = np.array([2, 0])
+    rows, wanted = torch.tensor(x), torch.tensor(targets)
+    window, stride = np.array([4, 5]), np.array([3, 2])
+    segments = np.arange(12)[:, None] // 3 * 4 + np.arange(12) // 3
+    lime = [_lime_of_picture(network, row, segments, t) for row, t in zip(x, targets, strict=True)]
+    with GradCAM(network, [network.rectify_second]) as reference:
+        grad_cam = reference(rows, [ClassifierOutputTarget(target) for target in targets])
+    return {
+        **_weights(network),
+        "x": x.astype(np.float32),
+        "targets": targets,
+        "score": network(rows).detach().numpy(),
+        "gradient": Saliency(network).attribute(rows, target=wanted, abs=False).numpy(),
+        "grad_cam": grad_cam,
+        "n_steps": np.array(N_STEPS),
+        "integrated_gradients": IntegratedGradients(network)
+        .attribute(rows, target=wanted, n_steps=N_STEPS)
+        .numpy(),
+        "window": window,
+        "stride": stride,
+        "occlusion": Occlusion(network)
+        .attribute(rows, (3, *window), strides=(3, *stride), target=wanted)
+        .numpy(),
+        "segments": segments.astype(np.int32),
+        **_lime_arrays(lime),
+    }
+
+
+def make_sentence() -> dict[str, Array]:
+    """What captum and lime say of a small LSTM over words; 0 pads, 1 is unknown."""
+    network = _ready(_Sentence())
+    ids = np.array([[5, 2, 9, 3, 11, 7, 0, 0], [4, 10, 6, 2, 8, 3, 5, 9]])
+    targets = np.array([1, 2])
+    rows, wanted = torch.tensor(ids), torch.tensor(targets)
+    by_embedding = LayerIntegratedGradients(network, network.embed)
+    value = network.embed(rows).detach().requires_grad_()
+    score = network.head(network.memory(value)[0].mean(1))
+    (gradient,) = torch.autograd.grad(score[[0, 1], targets].sum(), value)
+    lime = [_lime_of_sentence(network, row, t) for row, t in zip(ids, targets, strict=True)]
+    return {
+        **_weights(network),
+        "x": ids,
+        "targets": targets,
+        "score": score.detach().numpy(),
+        "gradient": gradient.numpy(),
+        "n_steps": np.array(N_STEPS),
+        "integrated_gradients": by_embedding.attribute(
+            rows, torch.zeros_like(rows), target=wanted, n_steps=N_STEPS
+        )
+        .detach()
+        .numpy(),
+        "occlusion": Occlusion(network).attribute(rows, (1,), baselines=0, target=wanted).numpy(),
+        **_lime_arrays(lime),
+    }
+
+
+def _ready(network: nn.Module) -> nn.Module:
+    """Weights that float32 holds exactly, large enough for scores to differ, computed in float64."""
+    draw = np.random.default_rng(SEED)
+    with torch.no_grad():
+        for name, parameter in sorted(network.named_parameters()):
+            scale = 1.0 if name.startswith("embed") else 2.0 / np.sqrt(parameter[0].numel())
+            values = draw.normal(size=tuple(parameter.shape)) * scale
+            parameter.copy_(torch.tensor(values, dtype=torch.float32))
+    return network.double().eval()
+
+
+def _weights(network: nn.Module) -> dict[str, Array]:
+    return {
+        f"weights/{name}": value.detach().float().numpy()
+        for name, value in network.named_parameters()
+    }
+
+
+def _lime_of_picture(network: nn.Module, row: Array, segments: Array, target: int):
+    def probabilities(pictures: Array) -> Array:
+        return _probabilities(network, np.moveaxis(pictures, -1, 1))
+
+    explanation = LimeImageExplainer(random_state=SEED).explain_instance(
+        np.moveaxis(row, 0, -1),
+        probabilities,
+        labels=(target,),
+        top_labels=None,
+        num_samples=N_SAMPLES,
+        segmentation_fn=lambda _: segments,
+        random_seed=0,
+    )
+    return explanation, target
+
+
+def _lime_of_sentence(network: nn.Module, ids: Array, target: int):
+    words = ids[ids != 0]
+
+    def probabilities(sentences: list[str]) -> Array:
+        known = [[int(word.replace("UNKWORDZ", "1")) for word in s.split()] for s in sentences]
+        return _probabilities(network, np.pad(known, ((0, 0), (0, len(ids) - len(words)))))
+
+    explainer = LimeTextExplainer(bow=False, mask_string="UNKWORDZ", random_state=SEED)
+    explanation = explainer.explain_instance(
+        " ".join(map(str, words)),
+        probabilities,
+        labels=(target,),
+        num_features=99,
+        num_samples=N_SAMPLES,
+    )
+    return explanation, target
+
+
+def _probabilities(network: nn.Module, x: Array) -> Array:
+    with torch.no_grad():
+        return network(torch.tensor(x)).softmax(1).numpy()
+
+
+def _lime_arrays(explanations: list) -> dict[str, Array]:
+    arrays = {"n_samples": np.array(N_SAMPLES), "seed": np.array(SEED)}
+    for row, (explanation, target) in enumerate(explanations):
+        coefficients = [value for _, value in sorted(explanation.local_exp[target])]
+        arrays[f"lime/{row}/coefficients"] = np.array(coefficients)
+        arrays[f"lime/{row}/intercept"] = np.array(explanation.intercept[target])
+        arrays[f"lime/{row}/r2"] = np.array(explanation.score)
+    return arrays
+
+
+def _write(name: str, arrays: Mapping[str, Array]) -> None:
+    versions = np.array([f"{package}=={version(package)}" for package in PACKAGES])
+    path = Path(__file__).with_name(f"{name}.npz")
+    np.savez_compressed(path, versions=versions, **arrays)
+    print(f"{path.name}: {path.stat().st_size} bytes, {', '.join(versions)}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    _write("picture", make_picture())
+    _write("sentence", make_sentence())

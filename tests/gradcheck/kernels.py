@@ -1,0 +1,76 @@
+"""Float64 kernels for what onnx's reference evaluator computes in float32 or not at all."""
+
+import numpy as np
+import torch
+from onnx.reference.op_run import OpRun
+from torch.nn import functional
+
+__all__ = ["KERNELS"]
+
+
+class Erf(OpRun):
+    """The reference returns float32."""
+
+    def _run(self, x):
+        return (torch.erf(torch.from_numpy(np.asarray(x))).numpy(),)
+
+
+class Gelu(OpRun):
+    """The reference builds on its float32 Erf."""
+
+    def _run(self, x, approximate=None):
+        return (functional.gelu(torch.from_numpy(x), approximate=approximate or "none").numpy(),)
+
+
+class LRN(OpRun):
+    """The reference slides over the batch."""
+
+    def _run(self, x, alpha=None, beta=None, bias=None, size=None):
+        before = (size - 1) // 2
+        padded = np.pad(x**2, ((0, 0), (before, size - 1 - before), (0, 0), (0, 0)))
+        sums = sum(padded[:, i : i + x.shape[1]] for i in range(size))
+        return (x / (bias + alpha / size * sums) ** beta,)
+
+
+class ConvTranspose(OpRun):
+    """The reference knows neither groups in a batch nor every padding."""
+
+    def _run(
+        self,
+        x,
+        w,
+        b=None,
+        auto_pad=None,
+        dilations=None,
+        group=None,
+        kernel_shape=None,
+        output_padding=None,
+        output_shape=None,
+        pads=None,
+        strides=None,
+    ):
+        n = x.ndim - 2
+        strides, dilations = strides or [1] * n, dilations or [1] * n
+        whole = [
+            functional.conv_transpose1d,
+            functional.conv_transpose2d,
+            functional.conv_transpose3d,
+        ][n - 1](
+            torch.tensor(x),
+            torch.tensor(w),
+            None,
+            strides,
+            0,
+            0,
+            group or 1,
+            dilations,
+        ).numpy()
+        extra = output_padding or [0] * n
+        whole = np.pad(whole, [(0, 0), (0, 0), *((0, e) for e in extra)])
+        pads = pads or [0] * 2 * n
+        ends = [whole.shape[2 + i] - pads[n + i] for i in range(n)]
+        inside = tuple(slice(pads[i], ends[i]) for i in range(n))
+        return (np.ascontiguousarray(whole[(slice(None), slice(None), *inside)]),)
+
+
+KERNELS = [ConvTranspose, Erf, Gelu, LRN]

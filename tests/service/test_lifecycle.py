@@ -1,0 +1,86 @@
+"""Start, stop, and settings that cannot be followed."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+
+from candor.client import Client
+from serving import ROOT, running
+
+
+def test_request_in_flight_is_finished_after_sigterm(tmp_path: Path) -> None:
+    answers: list[tuple[int, ...]] = []
+
+    def ask(target: str) -> None:
+        with Client(target) as client:
+            found = client.explain("photos", ["lime"], images=[skimage.data.coffee()])
+            answers.append(found.of("lime").values.shape)
+
+    with running(tmp_path) as server:
+        with Client(server.grpc_target) as client:
+            client.predict("photos", images=[skimage.data.coffee()])
+        asking = threading.Thread(target=ask, args=(server.grpc_target,))
+        asking.start()
+        _wait_busy(server.metrics_url)
+        code = server.stop()
+        asking.join()
+    assert answers == [(64, 64)]
+    assert code == 0
+
+
+def test_port_in_use_is_said_in_a_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = serve({"CANDOR_GRPC_ADDRESS": address})
+    assert done.returncode not in (0, None)
+    assert address in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_setting_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    done = serve({"CANDOR_WORKERS": "many"})
+    assert done.returncode == 1
+    assert "CANDOR_WORKERS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_model_root_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    done = serve({"CANDOR_MODEL_ROOT": str(tmp_path / "nowhere")})
+    assert done.returncode not in (0, None)
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bare_model_takes_its_name_from_the_setting(tmp_path: Path) -> None:
+    root = ROOT / "models" / "repository" / "photos" / "1"
+    x = np.zeros((1, 3, 64, 64), np.float32)
+    with (
+        running(tmp_path, root, {"CANDOR_MODEL_NAME": "mounted"}) as server,
+        Client(server.grpc_target) as client,
+    ):
+        assert client.predict("mounted", tensors={"image": x}).scores is not None
+
+
+def serve(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if "CANDOR_" not in key}
+    ports = {f"CANDOR_{name}_ADDRESS": "127.0.0.1:0" for name in ("GRPC", "HTTP", "METRICS")}
+    return subprocess.run(
+        [sys.executable, "-m", "candor", "serve"],
+        env={**clean, "PYTHONPATH": str(ROOT / "service"), **ports, **environ},
+        capture_output=True, text=True, check=False, timeout=60, cwd=ROOT,
+    )  # fmt: skip
+
+
+def _wait_busy(url: str) -> None:
+    for _ in range(500):
+        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as page:  # noqa: S310
+            if 'candor_inflight{class="bulk"} 1.0' in page.read().decode():
+                return
+    raise AssertionError("the request never arrived")

@@ -1,0 +1,158 @@
+"""Models without a manifest, made afresh: what the service says, against torch in float64."""
+
+import copy
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from candor.client import Client
+from candor.result import Array
+from programs.networks import ConvNet, export
+from serving import running
+from tolerance import assert_gradients_agree
+
+SEED = secrets.randbelow(2**31)
+RNG = np.random.default_rng(SEED)
+
+
+class Residual(nn.Module):
+    """The body of a plain ResNet: strided stem, pooling, two residual blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 7, stride=2, padding=3, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.one = nn.Conv2d(8, 8, 3, padding=1)
+        self.two = nn.Conv2d(8, 16, 3, padding=1, stride=2)
+        self.short = nn.Conv2d(8, 16, 1, stride=2)
+        self.last = nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [n, 1, 32, 32] -> probabilities [n, 4]: it ends in a softmax."""
+        x = nn.functional.max_pool2d(self.norm(self.stem(x)).relu(), 3, 2, 1)
+        x = (x + self.one(x)).relu()
+        x = (self.short(x) + self.two(x)).relu()
+        return self.last(x.mean((2, 3))).softmax(1)
+
+
+def scores(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What is explained: the value before a final softmax or sigmoid; one logit counts two."""
+    value = module(x)
+    if isinstance(module, Residual):
+        return value.log()  # the softmax's input, up to a constant of the row
+    return torch.cat([-value, value], 1) if value.shape[1] == 1 else value
+
+
+MODULES = {
+    "convolutional": (lambda: ConvNet("mlp"), (3, 24, 24)),
+    "residual": (Residual, (1, 32, 32)),
+    "tabular": (lambda: nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 3)), (6,)),
+    "one_logit": (lambda: nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 1)), (6,)),
+}
+
+
+@pytest.fixture(scope="module")
+def modules() -> dict[str, nn.Module]:
+    torch.manual_seed(SEED)
+    return {name: build().eval() for name, (build, _) in MODULES.items()}
+
+
+@pytest.fixture(scope="module")
+def client(
+    modules: dict[str, nn.Module], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
+    root = tmp_path_factory.mktemp("models")
+    for name, module in modules.items():
+        folder: Path = root / name / "3"
+        folder.mkdir(parents=True)
+        onnx.save(export(module, torch.randn(2, *MODULES[name][1])), folder / "model.onnx")
+    with (
+        running(tmp_path_factory.mktemp("log"), root) as server,
+        Client(server.grpc_target) as connected,
+    ):
+        yield connected
+
+
+def rows(name: str, n: int) -> Array:
+    return RNG.normal(size=(n, *MODULES[name][1])).astype(np.float32)
+
+
+def autograd(module: nn.Module, x: Array, target: int) -> Array:
+    exact = copy.deepcopy(module).double()
+    point = torch.from_numpy(x).double().requires_grad_()
+    score = scores(exact, point)
+    if isinstance(module, Residual):
+        # The constant that log-softmax takes off has a gradient of its own: put it back.
+        logits = exact.last.register_forward_hook(lambda _m, _i, out: setattr(exact, "seen", out))
+        exact(point)
+        logits.remove()
+        score = exact.seen
+    score[:, target].sum().backward()
+    assert point.grad is not None
+    return point.grad.numpy()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_gradient_equals_autograd(client: Client, modules: dict[str, nn.Module], name: str) -> None:
+    x = rows(name, 8)
+    options = {"gradient": {"reduction": "signed", "channels": "keep"}}
+    found = client.explain(name, [options], targets=1, tensors={"x": x})
+    values = np.stack([found.of("gradient", row).values for row in range(len(x))])
+    assert_gradients_agree(values, autograd(modules[name], x, 1), SEED)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_prediction_equals_torch(client: Client, modules: dict[str, nn.Module], name: str) -> None:
+    x = rows(name, 3)
+    found = client.predict(name, tensors={"x": x})
+    with torch.no_grad():
+        said = scores(modules[name], torch.from_numpy(x))
+    wanted = said.sigmoid() if name == "one_logit" else said.softmax(1)
+    assert found.probabilities is not None
+    np.testing.assert_allclose(found.probabilities, wanted, atol=1e-5, err_msg=f"seed {SEED}")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_integrated_gradients_are_complete(client: Client, name: str) -> None:
+    x = rows(name, 1)
+    options = {"integrated_gradients": {"n_steps": 128}}
+    answer = client.explain(name, [options], targets=0, tensors={"x": x}).of("integrated_gradients")
+    figures = answer.trust["figures"]
+    assert figures["relative_completeness_gap"] < 0.02, f"seed {SEED}: {figures}"
+    np.testing.assert_allclose(answer.values.sum(), figures["change"], rtol=0.03, atol=1e-4)
+
+
+def test_difference_of_two_scores_is_a_target(
+    client: Client, modules: dict[str, nn.Module]
+) -> None:
+    x = rows("tabular", 1)
+    options = {"gradient": {"reduction": "signed"}}
+    found = client.explain("tabular", [options], targets="2-0", tensors={"x": x}).of("gradient")
+    module = modules["tabular"]
+    wanted = autograd(module, x, 2) - autograd(module, x, 0)
+    np.testing.assert_allclose(found.values, wanted[0], atol=1e-5)
+    assert (found.target.plus, found.target.minus) == (2, 0)
+
+
+def test_several_targets_of_one_row_come_in_one_call(client: Client) -> None:
+    x = rows("convolutional", 1)
+    found = client.explain("convolutional", ["grad_cam"], targets=[[0, 3, "5-1"]], tensors={"x": x})
+    assert [answer.target.plus for answer in found.answers] == [0, 3, 5]
+    one = client.explain("convolutional", ["grad_cam"], targets=3, tensors={"x": x})
+    np.testing.assert_allclose(found.answers[1].values, one.answers[0].values, atol=1e-6)
+
+
+def test_answer_repeats_word_for_word_from_its_resolved_options(client: Client) -> None:
+    x = rows("convolutional", 1)
+    first = client.explain("convolutional", [{"lime": {"n_samples": 120, "seed": -1}}],
+                           tensors={"x": x}).of("lime")  # fmt: skip
+    options = {key: value for key, value in first.trust["options"].items() if value is not None}
+    second = client.explain("convolutional", [{"lime": options}], targets=first.target.plus,
+                            tensors={"x": x}, cache="bypass").of("lime")  # fmt: skip
+    np.testing.assert_array_equal(first.values, second.values)

@@ -1,0 +1,80 @@
+"""The generated code is what the protos say, and keeps out of others' way."""
+
+import subprocess
+import sys
+
+import pytest
+from google.protobuf import descriptor_pool
+
+from candor.inference.v2 import grpc_service_pb2
+from serving import ROOT
+
+CALLER = """
+import sys
+import grpc
+import numpy as np
+{imports}
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    stub = rpc.GRPCInferenceServiceStub(channel)
+    image = np.zeros((1, 3, 64, 64), np.float32)
+    request = pb.ModelInferRequest(model_name="photos", raw_input_contents=[image.tobytes()])
+    request.inputs.add(name="image", datatype="FP32", shape=image.shape)
+    request.parameters["candor.explain"].string_param = "cam"
+    answer = stub.ModelInfer(request)
+    print(answer.DESCRIPTOR.full_name, *(output.name for output in answer.outputs))
+    print(stub.ServerReady(pb.ServerReadyRequest()).ready)
+assert not any(name.startswith("candor") for name in sys.modules)
+"""
+
+
+def test_generated_code_is_up_to_date():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "generate.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_our_messages_leave_the_public_package_to_others():
+    pool = descriptor_pool.Default()
+    assert grpc_service_pb2.DESCRIPTOR.package == "candor.inference.v2"
+    with pytest.raises(KeyError):
+        pool.FindMessageTypeByName("inference.ModelInferRequest")
+
+
+@pytest.mark.parametrize(
+    ("include", "proto", "module"),
+    [
+        ("protos", "inference/grpc_service.proto", "inference"),
+        ("protos/inference", "grpc_service.proto", ""),
+    ],
+)
+def test_stubs_that_anyone_generates_from_the_protos_talk_to_the_server(
+    server, tmp_path, include, proto, module
+):
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / include}"),
+            *(f"--python_out={tmp_path}", f"--grpc_python_out={tmp_path}", proto),
+        ],
+        check=True,
+    )
+    names = ("grpc_service_pb2 as pb", "grpc_service_pb2_grpc as rpc")
+    source = f"from {module} " if module else ""
+    script = tmp_path / "caller.py"
+    script.write_text(CALLER.format(imports="\n".join(f"{source}import {n}" for n in names)))
+    done = subprocess.run(
+        [sys.executable, script, server.grpc_target],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "inference.ModelInferResponse logits candor.cam",
+        "True",
+    ]
