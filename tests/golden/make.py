@@ -73,7 +73,10 @@ def make_picture() -> dict[str, Array]:
         "x": x.astype(np.float32),
         "targets": targets,
         "score": network(rows).detach().numpy(),
-        "gradient": Saliency(network).attribute(rows, target=wanted, abs=False).numpy(),
+        "gradient": Saliency(network)
+        .attribute(rows.clone().requires_grad_(), target=wanted, abs=False)
+        .detach()
+        .numpy(),
         "grad_cam": grad_cam,
         "n_steps": np.array(N_STEPS),
         "integrated_gradients": IntegratedGradients(network)
@@ -118,7 +121,7 @@ def make_sentence() -> dict[str, Array]:
 
 
 def _ready(network: nn.Module) -> nn.Module:
-    """Weights that float32 holds exactly, large enough for scores to differ, computed in float64."""
+    """Give it weights that float32 holds exactly, and compute with them in float64."""
     draw = np.random.default_rng(SEED)
     with torch.no_grad():
         for name, parameter in sorted(network.named_parameters()):

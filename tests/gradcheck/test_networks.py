@@ -3,10 +3,11 @@
 import copy
 
 import numpy as np
+import onnx_ad
 import onnxruntime
 import pytest
 import torch
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, shape_inference
 
 from candor.autodiff import anatomy, gradient, prepare
 from gradcheck.networks import NETWORKS, SEED, build, exported
@@ -87,3 +88,26 @@ def test_recurrent_gradient_holds_at_any_length(name, steps):
     cotangent = rng.standard_normal((8, 4), dtype=np.float32)
     _, found = session(compile_gradient(exported(name))).run(None, {"x": x, "cotangent": cotangent})
     assert_agree(found, autograd(name, x, cotangent))
+
+
+def fixed(model: ModelProto, n: int) -> ModelProto:
+    """The model for one batch size, which is all that onnx-ad takes."""
+    twin = ModelProto()
+    twin.CopyFrom(model)
+    del twin.graph.value_info[:]
+    for value in (*twin.graph.input, *twin.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = n
+    return shape_inference.infer_shapes(twin, data_prop=True)
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet_legacy", "resnet_even", "vgg"])
+def test_gradient_is_that_of_an_independent_transformation(name):
+    rng = np.random.default_rng(SEED)
+    x, cotangent = draw(name, 8, rng)
+    _, ours = session(compile_gradient(exported(name))).run(None, {"x": x, "cotangent": cotangent})
+    theirs = onnx_ad.reverse(
+        fixed(exported(name), 8), inputs=["x"], outputs=["scores"], layout="onnx"
+    )
+    seeds = {"x": x, "adj_scores": cotangent[..., None]}
+    (found,) = session(theirs).run(["adj_x"], seeds)
+    assert_agree(ours, found[..., 0])

@@ -9,11 +9,13 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from candor.autodiff import RULES, Graph, gradient
-from gradcheck.cases import CASES, Case
+from gradcheck import cases_pointwise, cases_spatial
+from gradcheck.case import Case
 from gradcheck.kernels import KERNELS
 from gradcheck.networks import SEED
 
 STEP = 1e-5
+CASES = [*cases_pointwise.CASES, *cases_spatial.CASES]
 RECURRENT = {"LSTM", "GRU", "RNN"}  # against torch, in test_recurrent.py: no float64 kernels exist
 
 Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]

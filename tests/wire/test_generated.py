@@ -1,7 +1,9 @@
 """The generated code is what the protos say, and keeps out of others' way."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pool
@@ -42,6 +44,18 @@ def test_our_messages_leave_the_public_package_to_others():
     assert grpc_service_pb2.DESCRIPTOR.package == "candor.inference.v2"
     with pytest.raises(KeyError):
         pool.FindMessageTypeByName("inference.ModelInferRequest")
+
+
+def test_our_protocol_is_tritons_number_for_number_and_both_live_in_one_process():
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("compare_with_triton.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "service")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 150
 
 
 @pytest.mark.parametrize(

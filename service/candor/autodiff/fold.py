@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from candor.autodiff.graph import Graph
@@ -74,13 +74,13 @@ def _evaluated(graph: Graph, node: NodeProto) -> dict[str, np.ndarray]:
     moves, counts = node.op_type in _MOVES, node.op_type in _COUNTS
     if node.domain or not (moves or counts):
         return {}
-    feeds = {name: graph.constant(name) for name in node.input if name}
-    if any(array is None for array in feeds.values()):
+    names = [name for name in node.input if name]
+    if any(graph.constant(name) is None for name in names):
         return {}
     if counts and not all(_countable(graph, name) for name in node.output):
         return {}
     try:
-        results = _run(graph, node, {n: a for n, a in feeds.items() if a is not None})
+        results = _run(graph, node, names)
     except (
         ArithmeticError,
         IndexError,
@@ -102,12 +102,10 @@ def _countable(graph: Graph, value: str) -> bool:
     return integral and known and math.prod(extents) <= _COUNTS_UP_TO
 
 
-def _run(graph: Graph, node: NodeProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    alone = graph.blank("fold")
-    for name, array in feeds.items():
-        alone.add_input(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+def _run(graph: Graph, node: NodeProto, constants: list[str]) -> list[np.ndarray]:
+    alone = graph.blank("fold", constants)
     alone.append(node)
-    results = ReferenceEvaluator(alone.finish(list(node.output))).run(None, feeds)
+    results = ReferenceEvaluator(alone.finish(list(node.output))).run(None, {})
     return [np.asarray(result) for result in results]
 
 

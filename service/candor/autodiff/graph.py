@@ -50,25 +50,25 @@ class Graph:
         self._names |= {*self._inputs, *self._initializers}
         self._types: dict[str, TypeProto] = dict(self._inputs)
         self._types |= {v.name: v.type for v in (*source.value_info, *source.output)}
-        self._types |= {
-            name: tensor_type(tensor.data_type, tuple(tensor.dims))
-            for name, tensor in self._initializers.items()
-        }
+        for name, tensor in self._initializers.items():
+            self._types[name] = tensor_type(tensor.data_type, tuple(tensor.dims))
         for node in source.node:
             twin = NodeProto()
             twin.CopyFrom(node)
             self._index(twin)
+            if any(name not in self._types for name in twin.output):
+                self.infer(twin)
 
     def copy(self) -> Self:
         """Return an independent graph that shares only the initialisers."""
         known = graph_proto(self._nodes, (), self._inputs, self._outputs, self._types)
-        infos = (ValueInfoProto(name=name, type=t) for name, t in self._types.items())
-        known.value_info.extend(infos)
+        known.value_info.extend(ValueInfoProto(name=n, type=t) for n, t in self._types.items())
         return type(self)(framed(self._frame, known), self._initializers)
 
-    def blank(self, name: str) -> Self:
-        """Return an empty graph for the same operator sets."""
-        return type(self)(frame_of(self._frame, name))
+    def blank(self, name: str, constants: Sequence[str] = ()) -> Self:
+        """Return a graph for the same operator sets that holds only some of the initialisers."""
+        kept = {value: self._initializers[value] for value in constants}
+        return type(self)(frame_of(self._frame, name), kept)
 
     # Reading
 
@@ -227,13 +227,9 @@ class Graph:
         if absent := [name for name in outputs if not self.known(name)]:
             raise NotFound(f"the graph has no value '{absent[0]}'")
         nodes, needed = closure(self.nodes, outputs)
-        built = graph_proto(
-            nodes,
-            (tensor for name, tensor in self._initializers.items() if name in needed),
-            {name: known for name, known in self._inputs.items() if name in needed},
-            outputs,
-            self._types,
-        )
+        tensors = [tensor for name, tensor in self._initializers.items() if name in needed]
+        inputs = {name: known for name, known in self._inputs.items() if name in needed}
+        built = graph_proto(nodes, tensors, inputs, outputs, self._types)
         return checked(framed(self._frame, built))
 
     def body(self, outputs: Sequence[str]) -> GraphProto:

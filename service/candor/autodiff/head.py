@@ -58,7 +58,7 @@ def cam_head(graph: Graph, score: str) -> CamHead | str:
         return f"the mean of '{layer}' leaves {len(rest)} axes, not batch and channels"
     channels = shape[rest[1]]
     weight = linear.weight if linear else _identity(graph, score, channels)
-    if weight is None or weight.shape[1] != channels:
+    if weight is None or weight.shape != ((graph.shape(score) or ())[-1], channels):
         return f"the channels of '{layer}' are not what the scores are linear in"
     bias = None if linear is None else linear.bias
     return CamHead(
@@ -79,7 +79,7 @@ def _identity(graph: Graph, score: str, channels: int | str | None) -> np.ndarra
 
 
 def _linear(graph: Graph, score: str) -> _Linear | None:
-    node, shift = graph.producer(score), None
+    node, shift = graph.producer(unwrapped(graph, score)), None
     if node is not None and node.op_type == "Add":
         constants = [graph.constant(name) for name in node.input]
         if (constants[0] is None) == (constants[1] is None):

@@ -113,7 +113,7 @@ def _operators(proto: ModelProto) -> list[dict[str, Json]]:
 
 def _print(found: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
-    console.print(f"[bold]{escape(found['file'])}[/]  {found['bytes'] / 1e6:.2f} MB", end="")
+    console.print(f"[bold]{escape(found['file'])}[/]  {_size(found['bytes'])}", end="")
     console.print(f"  digest {found['digest'][:16]}…  on {found['provider']}")
     for side in ("inputs", "outputs"):
         for spec in found[side]:
@@ -137,6 +137,10 @@ def _print(found: Mapping[str, Any]) -> None:
         (name, "[red]no[/]" if reason else "[green]yes[/]", escape(reason or ""))
         for name, reason in found["methods"].items()
     ]))  # fmt: skip
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:.2f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.1f} kB"
 
 
 def _table(*headings: str, rows: list[tuple[str, ...]]) -> Table:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from candor.explain.question import Progress
@@ -11,10 +12,20 @@ __all__ = ["Pace"]
 
 T = TypeVar("T")
 
-_FORGET: Final = 0.2
+_MEMORY: Final = 0.8
+"""Weight of the past at each new figure."""
 
 RELATIVE_COST: Final[dict[str, float]] = {"gradient": 3.0, "integrated_gradients": 3.0}
 """Of one evaluation, in forward passes, where none was measured yet; 1 for the other methods."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """Computing so far; older work counts less."""
+
+    seconds: float
+    evaluations: float
+    n_notes: int
 
 
 class Pace:
@@ -24,21 +35,28 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._seconds: dict[tuple[str, str], float] = {}
+        self._spent: dict[tuple[str, str], _Spent] = {}
 
     def note(self, digest: str, method: str, evaluations: int, seconds: float) -> None:
         """Learn from work that was done."""
-        each = seconds / max(1, evaluations)
-        known = self._seconds.get((digest, method), each)
-        self._seconds[digest, method] = known + _FORGET * (each - known)
+        before = self._spent.get((digest, method), _Spent(0, 0, 0))
+        # The first run of a method builds its program; it counts only until there is another.
+        memory = 0.0 if before.n_notes == 1 else _MEMORY
+        self._spent[digest, method] = _Spent(
+            seconds + memory * before.seconds,
+            max(1, evaluations) + memory * before.evaluations,
+            before.n_notes + 1,
+        )
 
     def seconds(self, digest: str, method: str) -> float | None:
         """Per evaluation; from the model's predictions where the method was never run."""
-        known = self._seconds.get((digest, method))
-        if known is not None:
-            return known
-        forward = self._seconds.get((digest, "predict"))
-        return None if forward is None else forward * RELATIVE_COST.get(method, 1.0)
+        spent = self._spent.get((digest, method))
+        if spent is not None:
+            return spent.seconds / spent.evaluations
+        forward = self._spent.get((digest, "predict"))
+        if forward is None:
+            return None
+        return forward.seconds / forward.evaluations * RELATIVE_COST.get(method, 1.0)
 
     def timed(
         self, digest: str, steps: Generator[Progress, None, Attribution]

@@ -15,13 +15,15 @@ __all__ = ["absent_value", "constant_baseline", "segment_baseline"]
 
 
 def absent_value(given: float | None, geometry: Geometry) -> float:
-    """The number that means 'absent' where the caller named none: 0, or the padding token's id.
+    """The number that means 'absent' where the caller named none.
+
+    Of tokens it is the padding's id, else what the model's manifest says, else 0.
 
     Raises:
         InvalidOption: a token id that is not a whole number of at least 0.
     """
     if given is None:
-        return float(geometry.pad or 0)
+        return float((geometry.pad if geometry.kind == "tokens" else geometry.baseline) or 0)
     if geometry.kind == "tokens" and (given < 0 or not float(given).is_integer()):
         raise InvalidOption(
             f"baseline is {given:g}, expected a token id: a whole number, 0 or more"

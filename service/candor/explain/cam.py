@@ -18,8 +18,18 @@ __all__ = ["cam", "resolve_cam"]
 _FORMULAS: dict[type[Cam | GradCam], CamFormula] = {Cam: "cam", GradCam: "grad_cam"}
 
 
-def resolve_cam(subject: Subject, _: Question, options: Cam | GradCam) -> Cam | GradCam:
-    """Name the layer. Raises NotFound or Unsupported where there is none."""
+def resolve_cam(subject: Subject, question: Question, options: Cam | GradCam) -> Cam | GradCam:
+    """Name the layer.
+
+    Raises:
+        InvalidOption: a probability is to be explained; these maps are of the score.
+        NotFound, Unsupported: no such layer; no map in this model.
+    """
+    if question.explained == "probability":
+        raise InvalidOption(
+            f"{method_name(options)} explains the score; probability can be explained by gradient, "
+            "integrated_gradients, occlusion and lime"
+        )
     layer = subject.cam_layer(_FORMULAS[type(options)], options.layer)
     return type(options)(layer=layer, normalise=options.normalise)
 
@@ -32,17 +42,12 @@ def cam(
     Values are 0..1, or with `normalise=false` in units of the score.
 
     Raises:
-        InvalidOption: a probability is to be explained; these maps are of the score.
-        InvalidTarget, NotFound, Unsupported: no such class; no such layer; no map in this model.
+        InvalidOption, NotFound, Unsupported: as `resolve_cam`.
+        InvalidTarget: a class that the model does not have.
     Source: Zhou et al. 2016, arXiv:1512.04150; Selvaraju et al. 2017, eq. 1-2, arXiv:1610.02391;
         post-processing of pytorch-grad-cam.
     """
     method = method_name(options)
-    if any(question.explained == "probability" for question in questions):
-        raise InvalidOption(
-            f"{method} explains the score; probability can be explained by gradient, "
-            "integrated_gradients, occlusion and lime"
-        )
     resolved = resolve_cam(subject, questions[0], options)
     x = np.concatenate([question.x for question in questions])
     toward = directions(subject, x, [question.target for question in questions])

@@ -152,8 +152,7 @@ def _answer(
     complete: bool,
 ) -> Attribution:
     absolute, relative = _gap(line, integral)
-    # adding 0 turns the -0 of a displacement of 0 (padding) into 0
-    summed = sum_channels(integral.values[None], subject.geometry, options.channels)[0] + 0.0
+    summed = sum_channels(integral.values[None], subject.geometry, options.channels)[0]
     values = summed.astype(np.float32)
     figures: dict[str, Json] = {
         "n_steps": integral.n_steps,

@@ -17,7 +17,7 @@ def lettering(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def footer(image: Image.Image, scale: Scale, caption: str) -> Image.Image:
     """The image with the scale, and the caption if there is one, in a strip below."""
-    size = int(np.clip(min(image.size) // 22, 10, 26))
+    size = int(np.clip(image.width // 26, 10, 30))
     font = lettering(size)
     pad, bar = size // 2, size
     lines = [line for line in caption.splitlines() if line]

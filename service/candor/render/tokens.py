@@ -4,6 +4,7 @@ Invariant: what the colours say, the bars and numbers say too; nothing is lost w
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from rich.color import Color
@@ -17,7 +18,8 @@ from candor.result import Array, TextView
 __all__ = ["coloured_text", "token_table"]
 
 _HALF = 10  # cells of a bar on each side of zero
-_INK = Color.from_rgb(20, 20, 20)
+_DARK, _LIGHT = Color.from_rgb(20, 20, 20), Color.from_rgb(245, 245, 245)
+_FOR, _AGAINST = Style(color="#d0402b"), Style(color="#3f6fe0")
 
 
 def coloured_text(text: str, view: TextView, method: str, values: Array) -> Text:
@@ -72,19 +74,16 @@ def _strongest(n: int, values: list[Array], max_rows: int) -> list[int]:
 
 def _bar(scale: Scale, value: float) -> Text:
     length = round(float(scale.strength(np.asarray(value))) * _HALF)
-    paint = _paint(scale, value, ink=True)
     if not scale.signed:
-        return Text("█" * length, paint)
+        return Text("█" * length, _FOR)
     left = "█" * length if value < 0 else ""
     right = "█" * length if value >= 0 else ""
-    return Text.assemble((f"{left:>{_HALF}}", paint), "│", (f"{right:<{_HALF}}", paint))
+    return Text.assemble((f"{left:>{_HALF}}", _AGAINST), "│", (f"{right:<{_HALF}}", _FOR))
 
 
-def _paint(scale: Scale, value: float, *, ink: bool = False) -> Style:
-    red, green, blue = (int(part) for part in scale.colours(np.asarray(value)))
-    colour = Color.from_rgb(red, green, blue)
-    if ink:
-        return Style(color=colour)
-    # Dark ink on light colours, light ink on dark ones.
+def _paint(scale: Scale, value: float) -> Style:
+    """The background of a word: neutral at zero, magnitudes as reddish as what speaks for."""
+    around_zero = replace(scale, low=-scale.high)
+    red, green, blue = (int(part) for part in around_zero.colours(np.asarray(value)))
     light = 0.299 * red + 0.587 * green + 0.114 * blue > 110
-    return Style(color=_INK if light else Color.from_rgb(245, 245, 245), bgcolor=colour)
+    return Style(color=_DARK if light else _LIGHT, bgcolor=Color.from_rgb(red, green, blue))

@@ -57,7 +57,7 @@ def read_model(path: Path, *, max_bytes: int = MAX_MODEL_BYTES) -> ModelFile:
     for tensor in tensors:
         location = _location(tensor, path)
         if location not in files:
-            inside = _inside(path.parent, location, tensor.name)
+            inside = _inside(path, location, tensor.name)
             what = f"{path}: external data '{location}' of tensor '{tensor.name}'"
             files[location] = _read(inside, max_bytes - size_bytes, what=what)
             size_bytes += len(files[location])
@@ -148,7 +148,7 @@ def _location(tensor: onnx.TensorProto, path: Path) -> str:
     return location
 
 
-def _inside(folder: Path, location: str, tensor: str) -> Path:
+def _inside(path: Path, location: str, tensor: str) -> Path:
     """Resolve a location, which must lie in the folder even after every symbolic link.
 
     Links within the folder are followed: Kubernetes mounts volumes as `weights.bin ->
@@ -157,20 +157,19 @@ def _inside(folder: Path, location: str, tensor: str) -> Path:
     pure = PurePosixPath(location)
     if pure.is_absolute() or ".." in pure.parts or "\\" in location or "\0" in location:
         raise InvalidModel(
-            f"{folder / MODEL_FILE}: external data '{location}' of tensor '{tensor}' must be a "
+            f"{path}: external data '{location}' of tensor '{tensor}' must be a "
             "relative path without '..', inside the model's folder"
         )
     try:
-        root = folder.resolve(strict=True)
+        root = path.parent.resolve(strict=True)
         resolved = (root / pure).resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise InvalidModel(
-            f"{folder / MODEL_FILE}: external data '{location}' of tensor '{tensor}' "
-            f"does not exist: {error}"
+            f"{path}: external data '{location}' of tensor '{tensor}' does not exist: {error}"
         ) from error
     if not resolved.is_relative_to(root):
         raise InvalidModel(
-            f"{folder / MODEL_FILE}: external data '{location}' of tensor '{tensor}' "
+            f"{path}: external data '{location}' of tensor '{tensor}' "
             f"leads out of the model's folder, to {resolved}"
         )
     return resolved

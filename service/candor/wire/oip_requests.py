@@ -63,9 +63,9 @@ def read_request(request: pb.ModelInferRequest, model: Model) -> Asked:
                 f"set 'candor.explain' to one or more of {', '.join(METHODS)}"
             )
         names = tuple(outputs)
-        plain = PredictRequest(model.id.name, payload, model.id.version, names)
+        plain = PredictRequest(model.id.name, payload, request.model_version, names)
         return Asked(plain, outputs)
-    return _explain(model, payload, question, ours, outputs)
+    return _explain(request, payload, question, ours, outputs)
 
 
 def tightened(deadline: Deadline, parameters: Scalars) -> Deadline:
@@ -139,7 +139,7 @@ def _texts(name: str, rows: tuple[bytes, ...]) -> Texts:
 
 
 def _explain(
-    model: Model,
+    message: pb.ModelInferRequest,
     payload: Payload,
     question: Question,
     ours: Mapping[str, Array],
@@ -159,10 +159,10 @@ def _explain(
             raise InvalidOption(f"targets are given as parameter and as input '{_TARGET}'")
         targets, several = _target_rows(ours[_TARGET]), ours[_TARGET].ndim == 2
     request = ExplainRequest(
-        model=model.id.name,
+        model=message.model_name,
         payload=payload,
         methods=tuple(question.methods.values()),
-        version=model.id.version,
+        version=message.model_version,
         targets=targets,
         explained=question.explained,
         output=question.output,

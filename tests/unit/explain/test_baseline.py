@@ -74,6 +74,8 @@ def test_absent_is_zero_or_padding_unless_told():
     assert absent_value(None, Geometry("tokens", None, pad=4)) == 4.0
     assert absent_value(None, Geometry("tokens", None)) == 0.0
     assert absent_value(-0.5, NCHW) == -0.5
+    assert absent_value(None, Geometry("image", 0, baseline=0.25)) == 0.25
+    assert absent_value(-0.5, Geometry("image", 0, baseline=0.25)) == -0.5
 
 
 def test_padding_stays_padding_whatever_the_baseline():

@@ -90,6 +90,19 @@ def test_what_is_known_after_a_slice_is_the_answer_to_as_many_samples():
     assert answer.trust["complete"] is True
 
 
+def test_repeated_samples_of_what_is_known_are_used_up_to_the_first_unknown():
+    subject = linear(draw.normal(size=(3, 5)), geometry=Geometry("tabular", None))
+    question = Question(draw.normal(size=(1, 5)))
+    reports, _ = finish(lime(subject, question, Lime()))
+    part = reports[2].best()
+    n_samples = part.trust["figures"]["n_samples"]
+    assert part.trust["n_evaluations"] == 16 < n_samples
+    _, asked = finish(lime(subject, question, Lime(n_samples)))
+    np.testing.assert_array_equal(part.values, asked.values)
+    _, one_more = finish(lime(subject, question, Lime(n_samples + 1)))
+    assert one_more.trust["n_evaluations"] == 17
+
+
 @pytest.mark.parametrize("slice_size", [1, 3, 1000])
 def test_slices_do_not_change_the_answer(slice_size):
     subject, question = by_segment()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from candor.errors import InvalidOption
 from candor.explain.options import METHODS, GradCam, Gradient, IntegratedGradients, Lime, Occlusion
 from candor.explain.parse import (
+    _number,
     _specs,
     check_options,
     describe,
@@ -15,6 +16,7 @@ from candor.explain.parse import (
     parse_options,
     to_json,
 )
+from candor.explain.spec import Spec
 
 RANGED = [
     (method, name, spec)
@@ -102,6 +104,7 @@ def test_what_is_not_finite_is_refused(method, name, bad):
     ("method", "name", "raw", "right"),
     [
         ("lime", "n_samples", True, "an integer from 2 to 100,000"),
+        ("integrated_gradients", "n_steps", True, "an integer from 1 to 10,000"),
         ("lime", "n_samples", "many", "an integer from 2 to 100,000"),
         ("lime", "n_samples", 10.5, "an integer"),
         ("lime", "n_samples", "1_000", "an integer"),
@@ -156,6 +159,12 @@ def test_values_built_by_hand_and_in_range_pass():
     check_options(Lime(baseline=3, kernel_width=1))
     check_options(Occlusion(window=(8, 8), stride=(4,), baseline=0.0))
     check_options(IntegratedGradients(tolerance=0.01, baseline=1.0))
+
+
+def test_infinity_is_refused_even_where_no_range_is_given():
+    assert _number(1e300, Spec("number", "")) == 1e300
+    assert _number(math.inf, Spec("number", "")) is None
+    assert _number("1e999", Spec("number", "")) is None
 
 
 def a_value(spec):

@@ -112,9 +112,12 @@ def test_a_picture_is_cut_once_and_remembered_by_content():
     row = np.moveaxis(CAT, -1, 0)
     first = cuts.get(row, "slic", 20, NCHW)
     assert cuts.get(row.copy(), "slic", 20, NCHW) is first
-    assert cuts.get(row, "slic", 21, NCHW) is not first
+    other = cuts.get(row, "slic", 21, NCHW)
+    assert other is not first
+    assert cuts.get(row, "slic", 20, NCHW) is first
     assert cuts.get(row + 0.1, "slic", 20, NCHW) is not first
-    assert cuts.get(row, "slic", 20, NCHW) is not first, "only the latest two are kept"
+    assert cuts.get(row, "slic", 20, NCHW) is first, "used more recently than the other"
+    assert cuts.get(row, "slic", 21, NCHW) is not other, "only the latest two are kept"
     with pytest.raises(ValueError, match="read-only"):
         first[0, 0] = 9
 

@@ -12,21 +12,26 @@ import numpy as np
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.loops import scan
 
-__all__ = ["Pulled", "Strand", "before", "gru", "gru_reset_first", "lstm", "rnn"]
+__all__ = ["Pulled", "Strand", "Weight", "before", "gru", "gru_reset_first", "lstm", "rnn"]
+
+
+Weight = str | np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class Strand:
     """One direction of a recurrent layer: values per step [t n .], weights, cotangents.
 
+    Weights that are constants are arrays: held by the Scan's own body, they are packed once
+    instead of at every step (3 times faster per product on ONNX Runtime's CPU provider).
     `g` is the cotangent of every step's output, None if there is none; `g_h` and `g_c` are those
     of the final states. The cell state is an LSTM's only.
     """
 
     x: str
     h_before: str
-    w: str
-    r: str
+    w: Weight
+    r: Weight
     bias: tuple[str, str] | None
     g: str | None
     g_h: str
@@ -106,8 +111,7 @@ def gru(op: Emitter, s: Strand) -> Pulled:
 def gru_reset_first(op: Emitter, s: Strand) -> Pulled:
     """The same with linear_before_reset = 0: the reset gate acts before the hidden product."""
     inner = op.Split(_product(op, s, recurrent=False), num_outputs=3, axis=-1, outputs=3)
-    r_gates = op.Slice(s.r, [0], [2 * s.hidden], [0])
-    r_mixed = op.Slice(s.r, [2 * s.hidden], [3 * s.hidden], [0])
+    r_gates, r_mixed = _rows(op, s.r, 0, 2 * s.hidden), _rows(op, s.r, 2 * s.hidden, 3 * s.hidden)
     shift: tuple[str, ...] = ("", "")
     if s.bias is not None:
         shift = op.Split(s.bias[1], [2 * s.hidden, s.hidden], axis=0, outputs=2)
@@ -161,8 +165,15 @@ def _product(op: Emitter, s: Strand, *, recurrent: bool) -> str:
     return _affine(op, s.h_before, s.r, bias) if recurrent else _affine(op, s.x, s.w, bias)
 
 
-def _affine(op: Emitter, x: str, weight: str, bias: str) -> str:
-    product = op.MatMul(x, op.Transpose(weight, perm=[1, 0]))
+def _rows(op: Emitter, weight: Weight, start: int, end: int) -> Weight:
+    if isinstance(weight, str):
+        return op.Slice(weight, [start], [end], [0])
+    return weight[start:end]
+
+
+def _affine(op: Emitter, x: str, weight: Weight, bias: str) -> str:
+    flipped = op.Transpose(weight, perm=[1, 0]) if isinstance(weight, str) else weight.T
+    product = op.MatMul(x, flipped)
     return op.Add(product, bias) if bias else product
 
 

@@ -8,6 +8,7 @@ from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.cells import (
     Pulled,
     Strand,
+    Weight,
     before,
     gru,
     gru_reset_first,
@@ -90,7 +91,7 @@ def _activations(at: Site) -> list[str]:
 
 
 def _strand(op: Emitter, at: Site, direction: int, *, reverse: bool) -> Strand:
-    w, r = (_pick(op, at.node.input[i], direction) for i in (1, 2))
+    w, r = _weight(op, at, 1, direction), _weight(op, at, 2, direction)
     hidden = at.shape(2)[2]
     if not isinstance(hidden, int):
         raise at.refusal("its hidden size is unknown")
@@ -117,6 +118,11 @@ def _strand(op: Emitter, at: Site, direction: int, *, reverse: bool) -> Strand:
         hidden=hidden,
         reverse=reverse,
     )
+
+
+def _weight(op: Emitter, at: Site, index: int, direction: int) -> Weight:
+    known = at.constant(index)
+    return _pick(op, at.node.input[index], direction) if known is None else known[direction]
 
 
 def _pick(op: Emitter, value: str, direction: int) -> str:

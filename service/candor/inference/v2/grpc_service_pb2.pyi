@@ -7,7 +7,7 @@ protocol (tritonclient, KServe, perf_analyzer) talks to candor unchanged, and an
 stubs from this file. One file, without imports, so that it compiles from any include path.
 
 Explanations travel as parameters and outputs whose names begin with `candor.`; see
-docs/protocol.md. candor's own code registers these messages under another package, so that it can
+docs/clients.md. candor's own code registers these messages under another package, so that it can
 live in one process with another implementation of the protocol.
 """
 
