@@ -50,6 +50,7 @@ class RedisServer:
     def start(self, *arguments: str) -> None:
         """Start it and wait until it answers."""
         command = [binary(), "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--repl-diskless-sync-delay", "0"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.folder), *arguments]
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

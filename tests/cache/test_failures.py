@@ -1,5 +1,6 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from cache.tier import COOLDOWN_S, TIMEOUT_S, redis_rig
 from candor.engine import redis_cache
 from candor.engine.deadline import Deadline
 from candor.engine.digest import SCHEMA, cache_secret
-from candor.engine.entry import encode
+from candor.engine.entry import decode, encode
 from candor.explain.options import Gradient, Lime, Occlusion
+from candor.result import Scores
 from unit.engine.builders import SECRET, LinearModel, explain_request, rows
 from unit.engine.test_entry import built
 
@@ -44,13 +46,13 @@ def fresh(n):
     return explain_request(Gradient(), x=rows(1, 1000 + n))
 
 
-async def recovered(house, seconds=5.0):
-    """Ask until Redis is used again."""
-    until = time.monotonic() + seconds
-    while house.value("candor_redis_up") != 1:
+async def used_again(house):
+    """Ask until Redis is read and written again: each breaker closes within its cool-down."""
+    until = time.monotonic() + 10 * COOLDOWN_S
+    while (await ask(house))[0] != {"hit"}:
         assert time.monotonic() < until
-        await ask(house, fresh(0))
         await asyncio.sleep(0.02)
+    assert house.value("candor_redis_up") == 1
 
 
 async def test_killed_in_the_middle_restarted_empty_and_used_again(server):
@@ -65,11 +67,7 @@ async def test_killed_in_the_middle_restarted_empty_and_used_again(server):
         server.start()
         with server.client() as client:
             assert client.dbsize() == 0
-        until = time.monotonic() + 5
-        while (await ask(house))[0] != {"hit"}:  # reads and writes close their breakers in time
-            assert time.monotonic() < until
-            await asyncio.sleep(0.02)
-        assert house.value("candor_redis_up") == 1
+        await used_again(house)
 
 
 async def test_killed_and_restarted_under_load_no_request_fails(server):
@@ -94,7 +92,8 @@ async def test_killed_and_restarted_under_load_no_request_fails(server):
         turns = await asyncio.gather(*callers)
         assert min(turns) > 5
         assert errors(house, "connection") > 0
-        await recovered(house)
+    async with redis_rig(server.url) as house:
+        await used_again(house)
 
 
 async def test_never_there_costs_a_refused_connection_and_then_nothing():
@@ -123,10 +122,10 @@ async def test_the_probe_of_an_open_breaker_costs_no_request_its_time(server):
         for n in range(3):
             await ask(house, fresh(n))
         waits = []
-        for n in range(20):
+        for n in range(12):
             await asyncio.sleep(0.02)  # many cool-downs pass, many probes fly
             waits.append((await ask(house, fresh(10 + n)))[1])
-        assert sorted(waits)[15] < TIMEOUT_S / 2
+        assert sorted(waits)[9] < TIMEOUT_S / 2
         assert errors(house, "timeout") >= 5  # the probes
 
 
@@ -140,9 +139,7 @@ async def test_slow_then_quick_again_is_used_again(server):
             assert seconds < 3 * TIMEOUT_S
         assert errors(house, "timeout") >= 3
         slow.delay_s = 0.0
-        await asyncio.sleep(1.3 * COOLDOWN_S)
-        await recovered(house)
-        assert (await ask(house))[0] == {"hit"}
+        await used_again(house)
 
 
 async def test_a_little_slow_is_waited_for(server):
@@ -315,3 +312,56 @@ async def test_a_slow_redis_holds_no_more_than_a_bounded_number_of_stores(server
         assert len(house.cache._pending) <= 64
         lost = errors(house, "backlog") + errors(house, "timeout") + errors(house, "open")
         assert lost > 0
+
+
+def entry_with(entry, **changes):
+    """An entry like another, but for some of its parts."""
+    attribution = {"values": None, "trust": None, "segments": None, "method": None}
+    mine = {name: changes.pop(name) for name in attribution if name in changes}
+    return replace(entry, attribution=replace(entry.attribution, **mine), **changes)
+
+
+def trust_with(**changes):
+    return lambda entry: entry_with(entry, trust={**entry.attribution.trust, **changes})
+
+
+ONES = np.ones((1, 4), np.float32)
+LIES = {
+    "method": lambda entry: entry_with(entry, method="lime"),
+    "shape": lambda entry: entry_with(entry, values=np.zeros((6, 7, 8), np.float32)),
+    "size": lambda entry: entry_with(entry, values=np.zeros(5, np.float32)),
+    "segments": lambda entry: entry_with(entry, segments=np.zeros((2, 2), np.int32)),
+    "classes": lambda entry: entry_with(entry, scores=Scores(ONES, ONES)),
+    "no scores": lambda entry: entry_with(entry, scores=None),
+    "output": lambda entry: entry_with(entry, outputs={"other": ONES}),
+    "output shape": lambda entry: entry_with(entry, outputs={"probabilities": ONES}),
+    "output rank": lambda entry: entry_with(entry, outputs={"probabilities": ONES[None]}),
+    "no trust": lambda entry: entry_with(entry, trust={}),
+    "no target": trust_with(target=None),
+    "target": trust_with(target={"plus": 3, "minus": None, "top": True}),
+    "target type": trust_with(target={"plus": "0", "minus": None}),
+    "score": trust_with(score="high"),
+    "explained": trust_with(explained="everything"),
+    "warnings": trust_with(warnings={"a": 1}),
+    "complete": trust_with(complete=False),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_one_who_knows_the_secret_can_lie_but_not_break(server, lie):
+    request = explain_request(Gradient(), x=rows(2))
+    async with redis_rig(server.url, memory_bytes=1 << 20) as house:
+        await ask(house, request)
+        forged = []
+        with server.client() as client:
+            for name in client.scan_iter():
+                key = name.decode().rpartition(":")[2]
+                data = encode(LIES[lie](decode(client.get(name), key, SECRET)), key, SECRET)
+                assert data is not None
+                forged.append((name, data))
+            for name, data in forged:
+                client.set(name, data)
+    async with redis_rig(server.url, memory_bytes=1 << 20) as house:
+        assert (await ask(house, request))[0] == {"miss"}
+        assert errors(house, "misfit") == 2
+        assert (await ask(house, request))[0] == {"hit"}

@@ -60,15 +60,15 @@ class Case:
         return [layer.name for layer in layers if layer.shape[1] == 12][-1]
 
 
-def export(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
-    """The ONNX file of a module, with a dynamic batch."""
+def export(module: nn.Module, example: torch.Tensor, *, dynamic: bool = True) -> onnx.ModelProto:
+    """The ONNX file of a module; any number of rows, or the example's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns of its own internals
         program = torch.onnx.export(
             module.eval(),
             (example,),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) if dynamic else None,
             input_names=["x"],
             output_names=["logits"],
             verbose=False,

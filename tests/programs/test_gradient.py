@@ -72,3 +72,21 @@ def test_perturbations_are_the_row_with_segments_replaced(case: Case) -> None:
     found = case.compiled.perturb(x, baseline, segments, masks)
     np.testing.assert_allclose(found.score, wanted.score, atol=1e-5)
     np.testing.assert_allclose(found.probability, wanted.probability, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_graph_with_a_fixed_number_of_rows_explains_any_number(case: Case, size: int) -> None:
+    fixed, _ = compiled(
+        export(case.module, torch.randn(size, 3, 24, 24), dynamic=False),
+        Geometry(kind="image", channel_axis=0),
+        "softmax",
+    )
+    x, direction = pictures(6), one_hot([0, 1, 2, 3, 4, 5], 7)
+    wanted = case.compiled.gradient(x, direction, "score").gradient
+    np.testing.assert_allclose(fixed.gradient(x, direction, "score").gradient, wanted, atol=1e-5)
+    alphas = np.linspace(0, 1, 5)
+    np.testing.assert_allclose(
+        fixed.path(x[:1], x[1:2], alphas, direction[:1], "score").scores.score,
+        case.compiled.path(x[:1], x[1:2], alphas, direction[:1], "score").scores.score,
+        atol=1e-5,
+    )

@@ -75,5 +75,11 @@ class MemoryCache(Generic[V]):
             self._bytes += size
             return True
 
+    def forget(self, key: str) -> None:
+        """Drop a value, if there is one."""
+        with self._lock:
+            if key in self._kept:
+                self._forget(key)
+
     def _forget(self, key: str) -> None:
         self._bytes -= self._kept.pop(key).size

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from candor.engine.assemble import Found
 from candor.engine.entry import Entry
+from candor.engine.fit import fits
 from candor.engine.flight import Flights
 from candor.engine.pace import Pace
 from candor.engine.plan import Ask, Plan
@@ -51,9 +52,15 @@ async def look_up(house: House, plan: Plan) -> dict[str, Found]:
     """What the cache knows already, by flight."""
     if not plan.reads:
         return {}
-    keys = [ask.key for ask in distinct(plan.asks) if ask.key]
-    entries = await house.cache.get_many(keys)
-    return {key: Found(entry, "hit") for key, entry in entries.items()}
+    asks = {ask.key: ask for ask in plan.asks if ask.key}
+    entries = await house.cache.get_many(list(asks))
+    found: dict[str, Found] = {}
+    for key, entry in entries.items():
+        if fits(plan, asks[key], entry):
+            found[key] = Found(entry, "hit")
+        else:
+            house.cache.refuse(key)
+    return found
 
 
 def keep(house: House, plan: Plan, asks: Sequence[Ask], entries: Sequence[Entry]) -> None:

@@ -6,7 +6,21 @@ from typing import Protocol
 from candor.explain.subject import Subject
 from candor.result import Array, Encoded, ModelId, Payload, Scores
 
-__all__ = ["Model", "ModelStore"]
+__all__ = ["Model", "ModelStore", "Output"]
+
+
+class Output(Protocol):
+    """One of a model's own outputs."""
+
+    @property
+    def name(self) -> str:
+        """As in the graph."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes, -1 where the size is free; () for a scalar."""
+        ...
 
 
 class Model(Protocol):
@@ -25,6 +39,11 @@ class Model(Protocol):
     @property
     def provider(self) -> str:
         """ONNX Runtime's execution provider."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[Output]:
+        """The model's own outputs."""
         ...
 
     @property

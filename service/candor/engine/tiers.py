@@ -75,6 +75,11 @@ class Tiers:
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
+    def refuse(self, key: str) -> None:
+        """Forget an entry that turned out to be no answer to its question."""
+        self._memory.forget(key)
+        self._metrics.cache_error("redis", "misfit")
+
     async def ping(self) -> bool:
         """Whether Redis answers (True where none is configured), for the log at start."""
         return self._redis is None or await self._redis.ping()

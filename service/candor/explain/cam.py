@@ -50,7 +50,7 @@ def cam(
     method = method_name(options)
     resolved = resolve_cam(subject, questions[0], options)
     x = np.concatenate([question.x for question in questions])
-    toward = directions(subject, x, [question.target for question in questions])
+    toward, n_before = directions(subject, x, [question.target for question in questions])
     scores, maps = subject.cam(
         x, toward, _FORMULAS[type(options)], resolved.layer or "", normalise=resolved.normalise
     )
@@ -58,6 +58,8 @@ def cam(
     for row, question in enumerate(questions):
         values = np.asarray(maps[row], dtype=np.float32)
         stands = outcome(aim(question.target, scores, row), scores, "score", row)
-        trust = trust_record(resolved, stands, n_evaluations=1, warnings=map_warnings(values))
+        trust = trust_record(
+            resolved, stands, n_evaluations=n_before + 1, warnings=map_warnings(values)
+        )
         answers.append(Attribution(method, values, trust))
     return answers

@@ -36,13 +36,15 @@ def gradient(
     """
     explained = _shared(questions)
     x = np.concatenate([question.x for question in questions])
-    toward = directions(subject, x, [question.target for question in questions])
+    toward, n_before = directions(subject, x, [question.target for question in questions])
     run = subject.gradient(x, toward, explained)
     values = sum_channels(reduce_gradient(run, options), subject.geometry, options.channels)
     answers = []
     for row, question in enumerate(questions):
         stands = outcome(aim(question.target, run.scores, row), run.scores, explained, row)
-        trust = trust_record(options, stands, n_evaluations=1, warnings=map_warnings(values[row]))
+        trust = trust_record(
+            options, stands, n_evaluations=n_before + 1, warnings=map_warnings(values[row])
+        )
         answers.append(Attribution("gradient", values[row].astype(np.float32), trust))
     return answers
 

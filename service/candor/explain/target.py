@@ -84,16 +84,18 @@ def one_hot(aims: Sequence[Aim | None], n_classes: int) -> Array:
     return rows
 
 
-def directions(subject: Subject, x: Array, targets: Sequence[Target]) -> Array:
-    """Cotangents of a batch: the graph finds top classes, but not what they are compared with.
+def directions(subject: Subject, x: Array, targets: Sequence[Target]) -> tuple[Array, int]:
+    """Cotangents of a batch, and how often each row was run to find them.
 
-    A difference that starts at a row's top class therefore costs one prediction of the batch first.
+    The graph finds top classes, but not what they are compared with: a difference that starts at a
+    row's top class costs one prediction of the batch first.
     """
     aims = [fixed(target, subject.n_classes) for target in targets]
-    if any(target.plus is None and target.minus is not None for target in targets):
-        scores = subject.predict(x)
-        aims = [aim(target, scores, row) for row, target in enumerate(targets)]
-    return one_hot(aims, subject.n_classes)
+    if all(target.plus is not None or target.minus is None for target in targets):
+        return one_hot(aims, subject.n_classes), 0
+    scores = subject.predict(x)
+    aims = [aim(target, scores, row) for row, target in enumerate(targets)]
+    return one_hot(aims, subject.n_classes), 1
 
 
 def measure(of: Aim, scores: Scores, explained: Explained) -> Array:

@@ -1,8 +1,10 @@
 """A model as explainers see it: programs, compiled when first needed, behind the Subject calls."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from threading import Lock
 from time import perf_counter
+from types import MappingProxyType
 
 import numpy as np
 from onnx import ModelProto
@@ -33,14 +35,18 @@ from candor.runtime.programs.heads import DIRECTION, PROBABILITY, SCORE
 from candor.runtime.programs.perturb import MASKS, ROW, SEGMENTS, perturb_program
 from candor.runtime.session import Session
 
-__all__ = ["Compiled", "OnRun"]
+__all__ = ["EXPLANATIONS", "Compiled", "OnRun"]
 
 
 _Key = tuple[str | bool, ...]
 _Build = Callable[[], ModelProto]
+_NOTHING: Mapping[str, Array] = MappingProxyType({})
 
 OnRun = Callable[[str, int, float], None]
 """Told of every run: program, rows, seconds."""
+
+EXPLANATIONS = ("cam", "grad_cam", "gradient", "integrated_gradients", "occlusion", "lime")
+"""The methods that a model is asked about; the same names as `explain.options.METHODS`."""
 
 _BULK = frozenset({"path", "perturb"})
 
@@ -59,6 +65,9 @@ class Compiled:
         self._geometry = geometry
         self._open = open_session
         self._on_run = on_run
+        # Some exports fix the number of rows in the graph.
+        batch = (blueprint.graph.shape(blueprint.input) or (None,))[0]
+        self._batch = batch if isinstance(batch, int) else None
         self._sessions: dict[_Key, Session] = {}
         self._lock = Lock()
         self._pace = Pace()
@@ -75,8 +84,8 @@ class Compiled:
 
     def predict(self, x: Array) -> Scores:
         """Scores and probabilities of x."""
-        feeds = {self._blueprint.input: x}
-        run = self._run(("forward",), lambda: forward(self._blueprint), feeds, len(x))
+        rows = {self._blueprint.input: x}
+        run = self._run(("forward",), partial(forward, self._blueprint), rows)
         return Scores(run[SCORE], run[PROBABILITY])
 
     def cam(
@@ -85,9 +94,8 @@ class Compiled:
         """Prediction and class activation map, out of one run."""
         run = self._run(
             (formula, layer, normalise),
-            lambda: cam_program(self._blueprint, formula, layer, normalise=normalise),
+            partial(cam_program, self._blueprint, formula, layer, normalise=normalise),
             {self._blueprint.input: x, DIRECTION: direction},
-            len(x),
         )
         return Scores(run[SCORE], run[PROBABILITY]), run[MAP]
 
@@ -124,9 +132,8 @@ class Compiled:
         """Prediction and gradient, out of one run."""
         run = self._run(
             ("gradient", explained),
-            lambda: gradient_program(self._blueprint, explained),
+            partial(gradient_program, self._blueprint, explained),
             {self._blueprint.input: x, DIRECTION: direction},
-            len(x),
         )
         scores = Scores(run[SCORE], run[PROBABILITY])
         return GradientRun(scores, run[GRADIENT], run[VALUE])
@@ -138,60 +145,70 @@ class Compiled:
         start, end = self._explained_value(baseline), self._explained_value(x)
         run = self._run(
             ("path", explained),
-            lambda: path_program(self._blueprint, explained),
-            {
-                self._blueprint.input: x,
-                BASELINE: start,
-                ALPHAS: alphas.astype(np.float32),
-                DIRECTION: direction,
-            },
-            len(alphas),
+            partial(path_program, self._blueprint, explained),
+            {ALPHAS: alphas.astype(np.float32)},
+            {self._blueprint.input: x, BASELINE: start, DIRECTION: direction},
         )
         scores = Scores(run[SCORE], run[PROBABILITY])
         return PathRun(scores, run[GRADIENT], (end - start)[0])
 
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
         """Scores of m perturbations of one row, masked inside the graph."""
-        feeds = {ROW: x, BASELINE: baseline, SEGMENTS: segments, MASKS: masks}
-        run = self._run(("perturb",), lambda: perturb_program(self._blueprint), feeds, len(masks))
+        row = {ROW: x, BASELINE: baseline, SEGMENTS: segments}
+        build = partial(perturb_program, self._blueprint)
+        run = self._run(("perturb",), build, {MASKS: masks}, row)
         return Scores(run[SCORE], run[PROBABILITY])
 
     def slices(self, n: int) -> Iterator[slice]:
         """Cut n samples into slices of bounded time."""
         return self._pace.slices(n)
 
-    def refusals(self) -> Mapping[str, str | None]:
-        """For each kind of program the reason why it cannot be compiled; None where it can."""
-        builds: dict[str, Callable[[], object]] = {
-            "cam": lambda: self.cam_layer("cam", None),
-            "grad_cam": lambda: cam_program(
-                self._blueprint, "grad_cam", self.cam_layer("grad_cam", None), normalise=True
-            ),
-            "gradient": lambda: gradient_program(self._blueprint, "score"),
-            "integrated_gradients": lambda: path_program(self._blueprint, "score"),
-            "occlusion": lambda: perturb_program(self._blueprint),
-            "lime": lambda: perturb_program(self._blueprint),
-        }
-        return {name: _refusal(build) for name, build in builds.items()}
+    def refusals(self) -> dict[str, str | None]:
+        """For each method the reason why its program cannot be compiled; None where it can."""
+        blueprint = self._blueprint
+
+        def grad_cam() -> object:
+            layer = self.cam_layer("grad_cam", None)
+            return cam_program(blueprint, "grad_cam", layer, normalise=True)
+
+        builds: tuple[Callable[[], object], ...] = (
+            lambda: self.cam_layer("cam", None),
+            grad_cam,
+            lambda: gradient_program(blueprint, "score"),
+            lambda: path_program(blueprint, "score"),
+            lambda: perturb_program(blueprint),
+            lambda: perturb_program(blueprint),
+        )
+        return {name: _refusal(b) for name, b in zip(EXPLANATIONS, builds, strict=True)}
 
     def _explained_value(self, x: Array) -> Array:
         value = self._blueprint.explained
         if value == self._blueprint.input:
             return x
-        feeds = {self._blueprint.input: x}
-        return self._run(("embedding",), lambda: embedding(self._blueprint), feeds, len(x))[value]
+        rows = {self._blueprint.input: x}
+        return self._run(("embedding",), partial(embedding, self._blueprint), rows)[value]
 
     def _run(
-        self, key: _Key, build: _Build, feeds: Mapping[str, Array], rows: int
+        self,
+        key: _Key,
+        build: _Build,
+        rows: Mapping[str, Array],
+        shared: Mapping[str, Array] = _NOTHING,
     ) -> dict[str, Array]:
+        """Run a program on n rows, given beside what they share."""
         session = self._session(key, build)
+        n = len(next(iter(rows.values())))
         began = perf_counter()
-        found = session.run(feeds)
+        if self._batch in (None, n):
+            found = session.run({**rows, **shared})
+        else:
+            parts = [session.run({**part, **shared}) for part in _batches(rows, n, self._batch)]
+            found = {name: np.concatenate([p[name] for p in parts])[:n] for name in parts[0]}
         seconds = perf_counter() - began
         program = str(key[0])
         if program in _BULK:
-            self._pace.note(rows, seconds)
-        self._on_run(program, rows, seconds)
+            self._pace.note(n, seconds)
+        self._on_run(program, n, seconds)
         return found
 
     def _session(self, key: _Key, build: _Build) -> Session:
@@ -203,6 +220,13 @@ class Compiled:
                 if found is None:
                     found = self._sessions[key] = self._open(build())
         return found
+
+
+def _batches(rows: Mapping[str, Array], n: int, size: int) -> Iterator[dict[str, Array]]:
+    """Cut rows into batches of exactly this size; the last row fills the last one up."""
+    for start in range(0, n, size):
+        index = np.minimum(np.arange(start, start + size), n - 1)
+        yield {name: array[index] for name, array in rows.items()}
 
 
 def _refusal(build: Callable[[], object]) -> str | None:

@@ -17,7 +17,7 @@ from candor.autodiff.anatomy import Layer
 from candor.errors import InvalidInput, Unsupported
 from candor.result import Array, Encoded, ModelId, Payload, Scores
 from candor.runtime.blueprints import Plan, plan_explanations
-from candor.runtime.compiled import Compiled
+from candor.runtime.compiled import EXPLANATIONS, Compiled
 from candor.runtime.files import ModelFile, read_model
 from candor.runtime.manifest import Manifest, load_manifest
 from candor.runtime.preprocess import Preprocessing, encode, plan
@@ -25,10 +25,7 @@ from candor.runtime.repository import Folder
 from candor.runtime.session import Session, SessionPolicy
 from candor.runtime.specs import TensorSpec, check_tensors
 
-__all__ = ["EXPLANATIONS", "Model", "ModelPolicy", "load_model"]
-
-EXPLANATIONS = ("cam", "grad_cam", "gradient", "integrated_gradients", "occlusion", "lime")
-"""The methods that a model is asked about; the same names as `explain.options.METHODS`."""
+__all__ = ["Model", "ModelPolicy", "load_model"]
 
 _WARM_UP_SIZE = 8
 """Extent of a free axis (other than the batch) in the run that warms a model up."""
@@ -71,7 +68,8 @@ class Model:
         self._lock = Lock()
         self._compiled: dict[str | None, Compiled] = {}
         self._plans: dict[str | None, Plan | Unsupported] = {}
-        self._plan(None)
+        found = self._plan(None)
+        self._default = None if isinstance(found, Unsupported) else found
 
     # What it is --------------------------------------------------------------------------------
 
@@ -98,34 +96,31 @@ class Model:
     @property
     def n_classes(self) -> int:
         """k, a single logit counting two classes; 0 where the model is not a classifier."""
-        found = self._plan(None)
-        return 0 if isinstance(found, Unsupported) else found.n_classes
+        return self._default.n_classes if self._default else 0
 
     @property
     def activation(self) -> str:
         """What turns scores into probabilities; "" where the model is not a classifier."""
-        found = self._plan(None)
-        return "" if isinstance(found, Unsupported) else found.blueprint.activation
+        return self._default.blueprint.activation if self._default else ""
+
+    @property
+    def kind(self) -> str:
+        """What a row is: `image`, `tokens`, `series`, `tabular`; "" where it is not known."""
+        return self._default.geometry.kind if self._default else ""
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Layers that a class activation map can be taken at, in the order of the graph."""
-        found = self._plan(None)
-        return () if isinstance(found, Unsupported) else found.blueprint.anatomy.layers
+        return self._default.blueprint.anatomy.layers if self._default else ()
 
     @property
     def default_layer(self) -> str | None:
         """The layer that `grad_cam` takes where none is named."""
-        found = self._plan(None)
-        return None if isinstance(found, Unsupported) else found.blueprint.anatomy.layer
+        return self._default.blueprint.anatomy.layer if self._default else None
 
     @property
     def input_name(self) -> str:
-        """The input that is explained.
-
-        Raises:
-            Unsupported: there is none.
-        """
+        """The input that is explained; raises Unsupported where there is none."""
         return self._planned(None).blueprint.input
 
     @cached_property
@@ -134,25 +129,16 @@ class Model:
         found = self._plan(None)
         if isinstance(found, Unsupported):
             return dict.fromkeys(EXPLANATIONS, found.message)
-        refusals = self.subject().refusals()
-        return {name: refusals[name] for name in EXPLANATIONS}
+        return self.subject().refusals()
 
     # What it does ------------------------------------------------------------------------------
 
     def encode(self, payload: Payload) -> Encoded:
-        """Turn what the caller sent into the model's own tensors.
-
-        Raises:
-            InvalidInput, TooLarge: as `runtime.preprocess.encode`.
-        """
+        """Turn what the caller sent into the model's own tensors: `runtime.preprocess.encode`."""
         return encode(payload, self._preprocessing)
 
     def check(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """Check names, dtypes and shapes.
-
-        Raises:
-            InvalidInput: as `runtime.specs.check_tensors`.
-        """
+        """Check names, dtypes and shapes: `runtime.specs.check_tensors`."""
         return check_tensors(self.inputs, tensors)
 
     def run(self, tensors: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:
@@ -172,15 +158,13 @@ class Model:
 
     def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
         """Scores and probabilities, where the model's own outputs determine them; else None."""
-        found = self._plan(None)
-        return None if isinstance(found, Unsupported) else found.scores_of(outputs)
+        return self._default.scores_of(outputs) if self._default else None
 
     def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
         """The model's own outputs, where scores and probabilities determine them; else None."""
-        found = self._plan(None)
-        if isinstance(found, Unsupported) or len(self.outputs) != 1:
+        if self._default is None or len(self.outputs) != 1:
             return None
-        return found.outputs_from(scores)
+        return self._default.outputs_from(scores)
 
     def subject(self, output: str | None = None) -> Compiled:
         """The model as explainers see it (`explain.subject.Subject`).

@@ -10,9 +10,6 @@ from candor.explain.options import METHODS
 from candor.result import ModelId
 from candor.runtime.inputs import (
     ImageInput,
-    InputSection,
-    SeriesInput,
-    TabularInput,
     TokensInput,
 )
 from candor.runtime.model import Model
@@ -22,7 +19,7 @@ from candor.v1 import model_pb2 as pb
 from candor.wire.calls import Call, Routes
 from candor.wire.lookup import Models, find_model
 
-__all__ = ["ModelCatalogue", "kind_of"]
+__all__ = ["ModelCatalogue"]
 
 _STATES: Mapping[State, pb.ModelState.ValueType] = MappingProxyType(
     {
@@ -30,9 +27,6 @@ _STATES: Mapping[State, pb.ModelState.ValueType] = MappingProxyType(
         "unloaded": pb.MODEL_STATE_UNLOADED,
         "unavailable": pb.MODEL_STATE_UNAVAILABLE,
     }
-)
-_KINDS: Mapping[type[InputSection], str] = MappingProxyType(
-    {ImageInput: "image", TokensInput: "tokens", SeriesInput: "series", TabularInput: "tabular"}
 )
 
 
@@ -59,11 +53,6 @@ class ModelCatalogue:
         return pb.GetModelResponse(model=await asyncio.to_thread(_description, model))
 
 
-def kind_of(section: InputSection | None) -> str:
-    """What one row of a model's input is, as far as the manifest says; "" where it does not."""
-    return "" if section is None else _KINDS[type(section)]
-
-
 def _list(entries: Iterable[Entry[Model]]) -> pb.ListModelsResponse:
     return pb.ListModelsResponse(models=map(_summary, entries))
 
@@ -78,7 +67,7 @@ def _summary(entry: Entry[Model]) -> pb.ModelSummary:
     if model is not None:
         summary.id.digest = model.id.digest
         summary.title = model.manifest.title
-        summary.kind = kind_of(model.manifest.input)
+        summary.kind = model.kind
         summary.methods.extend(name for name in METHODS if model.methods[name] is None)
     return summary
 
@@ -90,7 +79,7 @@ def _description(model: Model) -> pb.Model:
         title=manifest.title,
         licence=manifest.licence,
         source=manifest.source,
-        kind=kind_of(manifest.input),
+        kind=model.kind,
         inputs=map(_spec, model.inputs),
         outputs=map(_spec, model.outputs),
         labels=model.labels,

@@ -24,6 +24,7 @@ from candor.explain.options import Gradient, Lime, Options
 from candor.explain.subject import Geometry, GradientRun, PathRun
 from candor.metrics import Metrics
 from candor.result import Array, Encoded, ModelId, Payload, Scores, Tensors
+from candor.runtime.specs import TensorSpec
 
 SECRET = cache_secret(b"tests")
 IDENTITY = ModelId("linear", "1", "d" * 64)
@@ -91,6 +92,11 @@ class LinearModel:
 
     def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
         return {"probabilities": scores.probability} if self.rebuilds else None
+
+    @property
+    def outputs(self) -> list[TensorSpec]:
+        own = [TensorSpec("probabilities", "FP32", (-1, N_CLASSES))]
+        return own if self.rebuilds else [*own, TensorSpec("twice", "FP32", (-1, -1))]
 
     def subject(self, output: str | None = None) -> "LinearModel":
         if output not in {None, "probabilities"}:

@@ -76,11 +76,15 @@ def test_calls_are_counted_in_rows_and_runs_in_seconds(metrics):
 
 
 def test_gauges_come_down_when_the_block_fails(metrics):
-    with pytest.raises(ZeroDivisionError), metrics.inflight("bulk"):
-        labels = {"class": "bulk"}
-        assert metrics.registry.get_sample_value("candor_inflight", labels) == 1
-        raise ZeroDivisionError
-    assert metrics.registry.get_sample_value("candor_inflight", {"class": "bulk"}) == 0
+    def inflight():
+        return metrics.registry.get_sample_value("candor_inflight", {"class": "bulk"})
+
+    with metrics.inflight("bulk"):
+        assert inflight() == 1
+        with pytest.raises(ZeroDivisionError), metrics.inflight("bulk"):
+            raise ZeroDivisionError
+        assert inflight() == 1
+    assert inflight() == 0
 
 
 def test_a_cache_operation_that_fails_is_timed_too(metrics):

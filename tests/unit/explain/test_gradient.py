@@ -46,6 +46,17 @@ def test_a_batch_is_one_run_and_equals_its_rows_alone():
         assert answer.trust == single.trust
 
 
+def test_the_top_class_against_another_counts_the_prediction_that_found_it():
+    subject = linear(WEIGHTS)
+    x = rows(1)[0]
+    lowest = int(subject.predict(x).score[0].argmin())
+    subject.calls.clear()
+    (answer,) = gradient(subject, [Question(x, Target(None, lowest))], Gradient())
+    assert answer.trust["n_evaluations"] == subject.n_rows == 2
+    assert answer.trust["target"]["top"] is True
+    assert answer.trust["target"]["minus"] == lowest
+
+
 def test_the_record_names_the_top_class_and_what_the_model_says_of_it():
     subject = linear(WEIGHTS)
     x = rows(1)[0]

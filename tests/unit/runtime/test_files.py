@@ -1,5 +1,6 @@
 import os
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -110,8 +111,18 @@ def test_links_of_a_kubernetes_volume_are_followed(tmp_path):
 def test_a_pipe_in_place_of_a_file_is_refused_instead_of_waited_for(tmp_path):
     path, _ = external_model(tmp_path)
     os.mkfifo(tmp_path / "weights.bin")
-    with pytest.raises(InvalidModel, match=r"'weights.bin' of tensor 'w' is not a regular file"):
-        read_model(path)
+    refusals: list[str] = []
+
+    def read() -> None:
+        with pytest.raises(InvalidModel) as caught:
+            read_model(path)
+        refusals.append(caught.value.message)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert "'weights.bin' of tensor 'w' is not a regular file" in refusals[0]
 
 
 def test_a_missing_file_of_weights_is_refused(tmp_path):
