@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not argv or argv[0] not in COMMANDS:
         return _no_command(argv)
     name, rest = argv[0], argv[1:]
+    # Read once, when numpy is imported: its threads would spin beside ONNX Runtime's.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         args = parser_of(name).parse_args(rest)
         code = importlib.import_module(f"candor.cli.{name}").run(args)

@@ -27,12 +27,13 @@ from candor.runtime.programs.gradient import (
     ALPHAS,
     BASELINE,
     GRADIENT,
+    ROW,
     VALUE,
     gradient_program,
     path_program,
 )
 from candor.runtime.programs.heads import DIRECTION, PROBABILITY, SCORE
-from candor.runtime.programs.perturb import MASKS, ROW, SEGMENTS, perturb_program
+from candor.runtime.programs.perturb import MASKS, SEGMENTS, perturb_program
 from candor.runtime.session import Session
 
 __all__ = ["EXPLANATIONS", "Compiled", "OnRun"]
@@ -147,7 +148,7 @@ class Compiled:
             ("path", explained),
             partial(path_program, self._blueprint, explained),
             {ALPHAS: alphas.astype(np.float32)},
-            {self._blueprint.input: x, BASELINE: start, DIRECTION: direction},
+            {ROW: x, BASELINE: start, DIRECTION: direction},
         )
         scores = Scores(run[SCORE], run[PROBABILITY])
         return PathRun(scores, run[GRADIENT], (end - start)[0])

@@ -61,7 +61,9 @@ async def test_the_books_balance_whatever_happens(seed):
         await settled(house)
         assert {"answered", "cancelled", "DeadlineExceeded", "InvalidTarget"} <= set(outcomes)
         assert (house.workers._places, house.workers._inside) == (0, 0)
-        assert house.workers._queues.idle
+        async with asyncio.timeout(5):
+            while not house.workers._queues.idle:  # a slice whose request is gone may still end
+                await asyncio.sleep(0.005)
         # and the house still works
         model.slice_s = 0
         explanation = await house.engine.explain(

@@ -49,6 +49,22 @@ def test_the_digest_of_a_model_in_parts_is_of_the_lines_that_b3sum_prints(tmp_pa
     assert read_model(path).digest == blake3(lines.encode()).hexdigest()
 
 
+def test_the_digest_takes_the_parts_in_the_order_of_their_names(tmp_path):
+    proto = linear_model()
+    proto.graph.initializer.insert(0, numpy_helper.from_array(np.ones(2, np.float32), "first"))
+    z = externalise(proto, "z.bin")
+    proto.graph.initializer.reverse()
+    a = externalise(proto, "a.bin")
+    proto.graph.initializer.reverse()
+    path = write_model(tmp_path, proto)
+    lines = f"{blake3(path.read_bytes()).hexdigest()}  model.onnx\n"
+    for name, data in (("a.bin", a), ("z.bin", z)):
+        (tmp_path / name).write_bytes(data)
+        lines += f"{blake3(data).hexdigest()}  {name}\n"
+    assert read_model(path).external == ("a.bin", "z.bin")
+    assert read_model(path).digest == blake3(lines.encode()).hexdigest()
+
+
 def test_one_changed_weight_outside_changes_the_digest(tmp_path):
     path, data = external_model(tmp_path)
     digests = set()

@@ -117,6 +117,7 @@ IMAGE = '[input]\nkind = "image"\n'
         (IMAGE + "size = [64, 64.0]", "input.size[1] must be a whole number"),
         (IMAGE + "size = [true, 64]", "input.size[0] must be a whole number"),
         (IMAGE + "range = [1, 0]", "input.range must rise, but is [1.0, 0.0]"),
+        (IMAGE + "range = [1, 1]", "input.range must rise, but is [1.0, 1.0]"),
         (IMAGE + "range = [0, inf]", "input.range[1] must be a finite number, not inf"),
         (IMAGE + "mean = [0, 0]", "input.mean must be a list of 1 or 3 numbers"),
         (IMAGE + "mean = [0]", "input.mean has 1 numbers where channels = 'rgb' needs 3"),

@@ -74,6 +74,13 @@ def test_inputs_with_different_numbers_of_rows_are_refused():
         check_tensors([IMAGE, MASK], sent)
 
 
+def test_rows_are_counted_where_the_graph_has_no_name_for_them_too():
+    specs = [TensorSpec("a", "FP32", (-1, 2), ("", "")), TensorSpec("b", "FP32", (-1,))]
+    sent = {"a": np.ones((2, 2), np.float32), "b": np.ones(3, np.float32)}
+    with pytest.raises(InvalidInput, match="input 'b' has 3 rows where input 'a' has 2"):
+        check_tensors(specs, sent)
+
+
 def test_inputs_that_share_a_named_axis_must_agree_on_it():
     sent = {"mask": np.ones((2, 5), np.int64), "weights": np.ones((2, 6), np.float32)}
     with pytest.raises(InvalidInput, match=r"'weights' has 6 on its axis 1 \('t'\) where .* has 5"):

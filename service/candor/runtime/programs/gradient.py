@@ -8,10 +8,11 @@ from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.heads import PROBABILITY, SCORE, add_direction, add_heads
 from candor.runtime.programs.interpose import fill, open_before_readers
 
-__all__ = ["ALPHAS", "BASELINE", "GRADIENT", "VALUE", "gradient_program", "path_program"]
+__all__ = ["ALPHAS", "BASELINE", "GRADIENT", "ROW", "VALUE", "gradient_program", "path_program"]
 
 GRADIENT = "candor.gradient"
 VALUE = "candor.value"
+ROW = "candor.row"
 BASELINE = "candor.baseline"
 ALPHAS = "candor.alphas"
 
@@ -27,23 +28,26 @@ def gradient_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
 def path_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
     """One row run at m points of a line: the batch is made inside the graph.
 
-    x [1, ...], baseline [1, ...] (of the explained value), alphas [m], direction [1 or m, k] ->
+    row [1, ...], baseline [1, ...] (of the explained value), alphas [m], direction [1, k] ->
     score, probability [m, k], gradient [m, ...].
     """
     graph = blueprint.graph.copy()
-    value, row = blueprint.explained, blueprint.input
-    # Whatever reads the row beside the explained value (a padding mask, say) sees m copies of it.
-    behind_row = open_before_readers(graph, row)
-    behind_value = behind_row if value == row else open_before_readers(graph, value)
+    value, rows = blueprint.explained, blueprint.input
+    behind_rows = open_before_readers(graph, rows)
+    behind_value = behind_rows if value == rows else open_before_readers(graph, value)
     op = Emitter(graph, "candor/path")
+    row = graph.add_input(ROW, graph.dtype(rows), (1, *(graph.shape(rows) or ())[1:]))
     shape = graph.shape(value) or ()
     baseline = graph.add_input(BASELINE, TensorProto.FLOAT, (1, *shape[1:]))
     alphas = graph.add_input(ALPHAS, TensorProto.FLOAT, ("candor.rows",))
     column = op.Reshape(alphas, [-1, *[1] * (len(shape) - 1)])
-    if value != row:
-        ones = [1] * (len(graph.shape(row) or ()) - 1)
-        fill(graph, behind_row, op.Expand(row, op.Concat(op.Shape(alphas), ones, axis=0)))
-    fill(graph, behind_value, op.Add(baseline, op.Mul(column, op.Sub(value, baseline))))
+    end = row
+    if value != rows:
+        # What else reads the row (a padding mask, say) sees m copies of it.
+        ones = [1] * (len(graph.shape(rows) or ()) - 1)
+        fill(graph, behind_rows, op.Expand(row, op.Concat(op.Shape(alphas), ones, axis=0)))
+        end = value
+    fill(graph, behind_value, op.Add(baseline, op.Mul(column, op.Sub(end, baseline))))
     _differentiate(graph, blueprint, behind_value, explained)
     return graph.finish([SCORE, PROBABILITY, GRADIENT])
 

@@ -55,7 +55,7 @@ def add_direction(graph: Graph, heads: Heads, n_classes: int) -> str:
     Finding the top class in the graph lets a prediction and its explanation share one run.
     """
     op = Emitter(graph, "candor/direction")
-    given = graph.add_input(DIRECTION, TensorProto.FLOAT, ("candor.rows", n_classes))
+    given = graph.add_input(DIRECTION, TensorProto.FLOAT, ("candor.directions", n_classes))
     asked = op.Greater(op.ReduceMax(op.Abs(given), [1], keepdims=1), np.float32(0))
     top = op.ArgMax(heads.score, axis=1, keepdims=0)
     one_hot = op.OneHot(top, np.array(n_classes, np.int64), np.array([0, 1], np.float32))

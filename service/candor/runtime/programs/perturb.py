@@ -4,13 +4,12 @@ from onnx import ModelProto, TensorProto
 
 from candor.autodiff import Emitter
 from candor.runtime.programs.blueprint import Blueprint
-from candor.runtime.programs.gradient import BASELINE
+from candor.runtime.programs.gradient import BASELINE, ROW
 from candor.runtime.programs.heads import PROBABILITY, SCORE, add_heads
 from candor.runtime.programs.interpose import fill, open_before_readers
 
-__all__ = ["MASKS", "ROW", "SEGMENTS", "perturb_program"]
+__all__ = ["MASKS", "SEGMENTS", "perturb_program"]
 
-ROW = "candor.row"
 SEGMENTS = "candor.segments"
 MASKS = "candor.masks"
 
