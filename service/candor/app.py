@@ -8,6 +8,7 @@ import asyncio
 import ctypes
 import logging
 import signal
+import warnings
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -124,6 +125,8 @@ def serve(settings: Settings) -> int:
         CandorError, OSError: as `serving`.
     """
     start_logging(settings.log_level)
+    # Pillow warns of odd EXIF with a text of the picture's own: callers would fill our log.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     _keep_large_blocks()
     uvloop.run(_serve(settings))
     return 0
