@@ -14,5 +14,5 @@ if ! command -v npm >/dev/null; then
     exit 1
 fi
 mkdir -p .cache/buf
-npm install --prefix .cache/buf --no-save --no-package-lock --no-fund --no-audit --loglevel=error \
+npm install --prefix .cache/buf --no-save --no-package-lock --no-fund --no-audit --no-update-notifier --loglevel=error \
     "@bufbuild/buf@$BUF" >/dev/null

@@ -16,6 +16,11 @@ for module in pkgutil.walk_packages(candor.__path__, "candor."):
 print(json.dumps(sorted(sys.modules)))
 """
 _CLIENT = "import json, sys; import candor.client; print(json.dumps(sorted(sys.modules)))"
+_COMMANDS = """
+import json, sys
+import candor.cli.explain, candor.cli.models, candor.cli.predict
+print(json.dumps(sorted(sys.modules)))
+"""
 
 
 def _loaded(program: str) -> set[str]:
@@ -40,6 +45,11 @@ def test_nothing_in_the_service_loads(package: str, everything: set[str]) -> Non
 )
 def test_the_client_is_light_and_does_not_load(package: str, client: set[str]) -> None:
     assert package not in client
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "PIL", "skimage", "redis", "starlette"])
+def test_the_commands_of_a_client_need_no_server_and_do_not_load(package: str) -> None:
+    assert package not in _loaded(_COMMANDS)
 
 
 def test_the_service_was_really_loaded(everything: set[str]) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from cache.redis_server import proxy
 from cache.tier import redis_rig, redis_tier
 from candor.engine.deadline import Deadline
 from candor.engine.digest import SCHEMA
@@ -129,6 +130,24 @@ async def test_twenty_equal_questions_at_once_are_one_computation_and_one_entry(
         assert house.model.n_calls("gradient") == 1
         with server.client() as client:
             assert client.info("commandstats")["cmdstat_set"]["calls"] == 1
+
+
+@pytest.mark.parametrize("method", [Gradient(), Lime(30)])
+async def test_what_was_answered_while_redis_was_asked_is_not_computed_again(server, method):
+    request = explain_request(method)
+    async with (
+        proxy(server.port) as slow,
+        redis_rig(slow.url, memory_bytes=1 << 20, timeout_s=2) as house,
+    ):
+        await house.cache.ping()
+        slow.delay_s = 0.2
+        one = asyncio.create_task(house.engine.explain(request, NEVER))
+        await asyncio.sleep(0.1)  # half-way into the first one's look-up the second begins its own
+        two = asyncio.create_task(house.engine.explain(request, NEVER))
+        assert statuses(await one) == {"miss"}
+        house.model.calls.clear()
+        assert statuses(await two) == {"hit"}
+        assert house.model.calls == []
 
 
 async def test_the_answer_does_not_wait_for_redis_to_store_it(server):

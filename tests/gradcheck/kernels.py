@@ -73,4 +73,18 @@ class ConvTranspose(OpRun):
         return (np.ascontiguousarray(whole[(slice(None), slice(None), *inside)]),)
 
 
-KERNELS = [ConvTranspose, Erf, Gelu, LRN]
+class Pad(OpRun):
+    """The reference does not cut where padding is negative."""
+
+    def _run(self, x, pads, value=None, axes=None, mode=None):
+        axes = range(x.ndim) if axes is None else axes
+        for i, axis in enumerate(axes):
+            before, after = int(pads[i]), int(pads[len(axes) + i])
+            x = np.moveaxis(x, axis, 0)
+            x = x[max(-before, 0) : len(x) - max(-after, 0)]
+            margins = [(max(before, 0), max(after, 0)), *[(0, 0)] * (x.ndim - 1)]
+            x = np.moveaxis(np.pad(x, margins, constant_values=value or 0), 0, axis)
+        return (x,)
+
+
+KERNELS = [ConvTranspose, Erf, Gelu, LRN, Pad]

@@ -5,6 +5,7 @@ is known as soon as the node that writes it is appended, so that rules can nest.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Self
 
 import numpy as np
@@ -56,7 +57,7 @@ class Graph:
             twin = NodeProto()
             twin.CopyFrom(node)
             self._index(twin)
-            if any(name not in self._types for name in twin.output):
+            if not self._types.keys() >= set(twin.output):
                 self.infer(twin)
 
     def copy(self) -> Self:
@@ -136,10 +137,8 @@ class Graph:
 
     def fresh(self, hint: str) -> str:
         """Reserve a name that no value or node has."""
-        name, count = hint, 0
-        while name in self._names:
-            count += 1
-            name = f"{hint}_{count}"
+        tries = (f"{hint}_{n}" if n else hint for n in count())
+        name = next(name for name in tries if name not in self._names)
         self._names.add(name)
         return name
 

@@ -1,5 +1,4 @@
-"""Attributions for people: maps on pictures, weights on words."""
+"""Attributions for people: maps on pictures, weights on words.
 
-from candor.render.overlay import overlay_png
-
-__all__ = ["overlay_png"]
+Nothing is imported here: words need rich, pictures need Pillow, and a client may have only one.
+"""

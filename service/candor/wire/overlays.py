@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from candor.engine.request import Answer, Explanation
-from candor.render import overlay_png
+from candor.render.overlay import overlay_png
 from candor.result import ImageView, Json
 from candor.wire.responses import places
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from candor.engine.deadline import Deadline
+from candor.engine.house import Landed
+from candor.engine.watch import Watch
 from candor.engine.workers import Limits
 from candor.errors import DeadlineExceeded, Overloaded, Unavailable
 from candor.explain.options import Gradient, IntegratedGradients, Lime, Occlusion
@@ -104,6 +106,26 @@ async def test_the_largest_budget_aboard_decides_when_the_work_stops():
         assert evaluated[0] < evaluated[1] < 64
         await settled(house)
         assert house.model.n_calls("perturb") < 64
+
+
+async def test_what_anothers_budget_cut_short_is_no_answer_for_one_who_has_none():
+    async with rig() as house:
+        request = explain_request(Lime(200))
+        key = only(await house.engine.explain(request, NEVER)).key
+        entry = house.memory.get(key)
+        house.memory.forget(key)
+        ends = asyncio.Event()
+
+        async def cut_short():
+            await ends.wait()
+            return {key: Landed(entry, complete=False)}
+
+        with house.engine.house.flights.launch([key], cut_short, Watch())[key] as seat:
+            patient = asyncio.create_task(house.engine.explain(request, NEVER))
+            await until(lambda: seat.note._watchers)
+            ends.set()
+            answer = only(await patient)
+        assert (answer.complete, answer.cache) == (True, "miss")
 
 
 async def test_interactive_methods_know_no_budget():

@@ -87,6 +87,7 @@ async def test_nobody_boards_a_flight_that_is_being_cancelled():
     seat = flights.launch(["a"], dying, None)["a"]
     await asyncio.sleep(0)
     seat.leave()  # the task has not noticed yet
+    assert flights.join("a") is None
     asking = asyncio.create_task(ask(flights, "a", fresh))
     await asyncio.sleep(0)
     fresh.release.set()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from candor.render import overlay_png
+from candor.render.overlay import overlay_png
 from candor.render.overlay import MAX_SIDE
 from candor.result import Array, Attribution, ImageView
 
