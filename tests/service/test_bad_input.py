@@ -83,6 +83,16 @@ MISTAKES: dict[str, tuple[Callable[[Client], object], type[CandorError], str]] =
         lambda c: c.predict("sentences", texts=["good " * 100_000]), TooLarge, "512"),
     "picture for a model of texts": (
         lambda c: c.predict("sentences", images=[picture(8, 8)]), InvalidInput, "texts"),
+    "no rows for a recurrent network": (
+        lambda c: c.predict("sentences", tensors={"tokens": np.zeros((0, 3), np.int64)}),
+        InvalidInput, "at least one row"),
+    "no steps for a recurrent network": (
+        lambda c: c.predict("sentences", tensors={"tokens": np.zeros((1, 0), np.int64)}),
+        InvalidInput, "one step"),
+    "nothing to explain": (
+        lambda c: c.explain(
+            "sentences", ["gradient"], tensors={"tokens": np.zeros((1, 0), np.int64)}),
+        InvalidInput, "one step"),
     "unknown token id": (
         lambda c: c.predict("sentences", tensors={"tokens": np.array([[10**6]])}),
         InvalidInput, "1000000"),

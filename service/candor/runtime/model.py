@@ -19,6 +19,7 @@ from candor.result import Array, Encoded, ModelId, Payload, Scores
 from candor.runtime.blueprints import Plan, plan_explanations
 from candor.runtime.compiled import EXPLANATIONS, Compiled
 from candor.runtime.files import ModelFile, read_model
+from candor.runtime.hazards import has_recurrent, refuse_empty
 from candor.runtime.manifest import Manifest, load_manifest
 from candor.runtime.preprocess import Preprocessing, encode, plan
 from candor.runtime.repository import Folder
@@ -60,6 +61,7 @@ class Model:
         self.id = model_id
         self.manifest = manifest
         self._file = file
+        self._recurrent = has_recurrent(file.proto.graph)
         self._policy = policy
         self._session = self._open(file.proto)
         self._preprocessing: Preprocessing = plan(
@@ -138,8 +140,15 @@ class Model:
         return encode(payload, self._preprocessing)
 
     def check(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """Check names, dtypes and shapes: `runtime.specs.check_tensors`."""
-        return check_tensors(self.inputs, tensors)
+        """Check names, dtypes and shapes: `runtime.specs.check_tensors`.
+
+        Raises:
+            InvalidInput: also where an empty tensor would end the process (`runtime.hazards`).
+        """
+        checked = check_tensors(self.inputs, tensors)
+        if self._recurrent:
+            refuse_empty(checked)
+        return checked
 
     def run(self, tensors: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:
         """Predict, plainly: the model's own outputs.
