@@ -64,7 +64,7 @@ def fit(root: Path, runs: Path, recipe: Recipe) -> Path:
         trainer.save(state)
         # Early weights have seen small pictures only and are poor at full size: no candidates.
         score = 0.0
-        if trainer.progress() > 0.85:
+        if trainer.progress() > 0.95:
             score = accuracy(predict(trainer.average, held.pixels), held.classes)
         if score > best:
             best = score

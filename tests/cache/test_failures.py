@@ -305,7 +305,10 @@ async def test_a_request_cancelled_in_mid_read_does_not_spoil_the_next(server):
 
 
 async def test_a_slow_redis_holds_no_more_than_a_bounded_number_of_stores(server):
-    async with proxy(server.port) as hole, redis_rig(hole.url, memory_bytes=1 << 20) as house:
+    async with (
+        proxy(server.port) as hole,
+        redis_rig(hole.url, memory_bytes=1 << 20, timeout_s=2) as house,
+    ):
         await ask(house)
         hole.delay_s = None
         pending = []

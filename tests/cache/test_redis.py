@@ -139,7 +139,7 @@ async def test_what_was_answered_while_redis_was_asked_is_not_computed_again(ser
         proxy(server.port) as slow,
         redis_rig(slow.url, memory_bytes=1 << 20, timeout_s=2) as house,
     ):
-        await house.cache.ping()
+        await asyncio.gather(house.cache.ping(), house.cache.ping())  # a connection for each
         slow.delay_s = 0.2
         one = asyncio.create_task(house.engine.explain(request, NEVER))
         await asyncio.sleep(0.1)  # half-way into the first one's look-up the second begins its own

@@ -69,6 +69,39 @@ def test_json_holds_what_the_service_answered(server: Server) -> None:
     assert len(first["values"]) == first["trust"]["figures"]["n_segments"]
 
 
+@pytest.mark.parametrize(("policy", "status"), [("bypass", "bypass"), ("refresh", "miss")])
+def test_the_cache_can_be_left_alone_or_renewed(server: Server, policy: str, status: str) -> None:
+    arguments = (
+        "explain", "--text", TEXT, "--model", "sentences", "--methods", "gradient", "--json",
+        "--server", server.grpc_target,
+    )  # fmt: skip
+    assert candor(*arguments).returncode == 0
+    answer = json.loads(candor(*arguments, "--cache", policy).stdout)[0]["answers"][0]
+    assert answer["cache"] == status
+
+
+def test_a_budget_cuts_a_long_explanation_short(server: Server) -> None:
+    done = candor(
+        "explain", "--text", TEXT, "--model", "sentences", "--methods", "lime",
+        "--option", "lime.n_samples=100000", "--budget-ms", "300", "--server", server.grpc_target,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "cut short" in done.stdout
+
+
+def test_the_probability_can_be_explained_instead_of_the_score(server: Server) -> None:
+    values = []
+    for explained in ("score", "probability"):
+        done = candor(
+            "explain", "--text", TEXT, "--model", "sentences", "--methods", "gradient", "--json",
+            "--explained", explained, "--server", server.grpc_target,
+        )  # fmt: skip
+        answer = json.loads(done.stdout)[0]["answers"][0]
+        assert answer["trust"]["explained"] == explained
+        values.append(answer["values"])
+    assert values[0] != values[1]
+
+
 def test_several_targets_are_several_answers_and_pictures(
     server: Server, cat: Path, tmp_path: Path
 ) -> None:

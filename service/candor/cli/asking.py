@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from candor.cli.exits import UsageError
 from candor.client.asking import TargetLike
@@ -17,13 +17,14 @@ class Asked(TypedDict, total=False):
     version: str
     targets: list[list[TargetLike]]
     explained: Explained
+    cache: Literal["use", "refresh", "bypass"]
     budget_ms: float
     render: float
 
 
 def asking_of(args: argparse.Namespace, payload: Payload) -> Asked:
     """The arguments that were given; the server's defaults stand for the others."""
-    asked: Asked = {"version": args.version}
+    asked: Asked = {"version": args.version, "cache": args.cache}
     if args.target:
         asked["targets"] = [list(args.target)]
     if args.explained:

@@ -2,18 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from candor.engine.assemble import Found
-from candor.engine.batch import RowSays, entry_of
+from candor.engine.batch import entry_of
 from candor.engine.flight import Seat
 from candor.engine.gather import all_of
 from candor.engine.house import House, Landed, keep, named, origin
 from candor.engine.plan import Ask, Plan
+from candor.engine.rows import Rows
 from candor.engine.watch import OnProgress, Partial, Watch, Watcher
 from candor.explain.explainers import BULK
 from candor.result import Attribution
@@ -40,7 +41,7 @@ async def answer_bulk(
     house: House,
     plan: Plan,
     asks: Sequence[Ask],
-    says: Mapping[int, RowSays],
+    rows: Rows,
     wishes: Wishes,
 ) -> dict[str, Found]:
     """Answer questions that the cache could not.
@@ -49,7 +50,7 @@ async def answer_bulk(
         house: shared by all requests.
         plan: of this request.
         asks: distinct, of bulk methods.
-        says: what the model says of the rows.
+        rows: what the model says of them.
         wishes: budget and listeners.
 
     Returns:
@@ -65,7 +66,7 @@ async def answer_bulk(
     async def answer(ask: Ask) -> Found:
         async with turns:
             with named(ask, plan):
-                found = await _answer(house, plan, ask, says[ask.row], wishes)
+                found = await _answer(house, plan, ask, rows, wishes)
             wishes.on_answer(ask, found)
             return found
 
@@ -76,27 +77,27 @@ async def answer_bulk(
     return {ask.flight: found for ask, found in zip(asks, answers, strict=True)}
 
 
-async def _answer(house: House, plan: Plan, ask: Ask, says: RowSays, wishes: Wishes) -> Found:
+async def _answer(house: House, plan: Plan, ask: Ask, rows: Rows, wishes: Wishes) -> Found:
     while True:
         # Memory again: a flight may have landed since the look-up. From here to the launch nothing
         # is awaited.
         if plan.reads and ask.key and (entry := house.cache.peek(ask.key)) is not None:
             return Found(entry, "hit")
-        seat = house.flights.join(ask.flight) or _launch(house, plan, ask, says)
+        seat = house.flights.join(ask.flight) or _launch(house, plan, ask, rows)
         with seat:
-            landed = await _landing(seat, ask, says, wishes)
+            landed = await _landing(seat, ask, wishes)
         if landed.complete or time.monotonic() >= wishes.budget_at_s:
             return Found(landed.entry, origin(plan, ask, joined=seat.joined), landed.complete)
         # It ended with the budget of those who had been there; ours is not over: on by ourselves.
 
 
-def _launch(house: House, plan: Plan, ask: Ask, says: RowSays) -> Seat[Landed, Watch]:
+def _launch(house: House, plan: Plan, ask: Ask, rows: Rows) -> Seat[Landed, Watch]:
     watch = Watch()
-    compute = partial(_compute, house, plan, ask, says, watch)
+    compute = partial(_compute, house, plan, ask, rows, watch)
     return house.flights.launch([ask.flight], compute, watch)[ask.flight]
 
 
-async def _landing(seat: Seat[Landed, Watch], ask: Ask, says: RowSays, wishes: Wishes) -> Landed:
+async def _landing(seat: Seat[Landed, Watch], ask: Ask, wishes: Wishes) -> Landed:
     """Wait for the answer, or for what is known of it when our budget is over."""
     listener = None if wishes.on_progress is None else wishes.on_progress(ask)
     watcher = Watcher(wishes.budget_at_s, listener)
@@ -106,20 +107,22 @@ async def _landing(seat: Seat[Landed, Watch], ask: Ask, says: RowSays, wishes: W
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if seat.landing.done():
             return seat.landing.result()
-        return Landed(entry_of(watcher.partial.result().attribution, says), complete=False)
+        return Landed(watcher.partial.result().entry, complete=False)
     finally:
         seat.note.leave(watcher)
 
 
 async def _compute(
-    house: House, plan: Plan, ask: Ask, says: RowSays, watch: Watch
+    house: House, plan: Plan, ask: Ask, rows: Rows, watch: Watch
 ) -> dict[str, Landed | Exception]:
     explain = BULK[type(ask.options)]
     model = plan.model.id
+    says = await rows.says(ask.row)
     steps = house.pace.timed(model.digest, explain(plan.subject, ask.question, ask.options))
-    outcome: Attribution | Partial = await house.workers.advance(steps, watch.observe, model.name)
+    observe = partial(watch.observe, says)
+    outcome: Attribution | Partial = await house.workers.advance(steps, observe, model.name)
     if isinstance(outcome, Partial):
-        return {ask.flight: Landed(entry_of(outcome.attribution, says), complete=False)}
+        return {ask.flight: Landed(outcome.entry, complete=False)}
     entry = entry_of(outcome, says)
     keep(house, plan, [ask], [entry])
     return {ask.flight: Landed(entry)}

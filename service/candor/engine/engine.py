@@ -3,14 +3,12 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-import numpy as np
-
 from candor.engine.assemble import Found, assemble
-from candor.engine.batch import RowSays, rows_of
+from candor.engine.batch import RowSays
 from candor.engine.bulk import Wishes, answer_bulk
 from candor.engine.deadline import Deadline
 from candor.engine.estimate import estimate_plan
@@ -18,7 +16,7 @@ from candor.engine.gather import within
 from candor.engine.house import House, distinct, look_up
 from candor.engine.interactive import answer_interactive
 from candor.engine.model import Model, ModelStore
-from candor.engine.plan import Ask, Plan, is_bulk, make_plan
+from candor.engine.plan import Plan, is_bulk, make_plan
 from candor.engine.reports import Reporter
 from candor.engine.request import (
     Estimate,
@@ -28,8 +26,9 @@ from candor.engine.request import (
     PredictRequest,
     Report,
 )
+from candor.engine.rows import Rows, runs_tell, scores_of
 from candor.metrics import WorkClass
-from candor.result import Array, Encoded, Scores
+from candor.result import Encoded
 
 __all__ = ["Engine", "OnReport", "Report"]
 
@@ -121,21 +120,21 @@ class Engine:
         short = [ask for ask in missing if not is_bulk(ask.options)]
         long = [ask for ask in missing if is_bulk(ask.options)]
 
-        known = {} if _runs_tell(plan) else await self._predict_rows(plan, short, deadline)
+        rows = Rows(self.house, plan)
+        silent = () if runs_tell(plan) else (ask.row for ask in short)
+        known = await rows.predict(silent, deadline)
         answered = await answer_interactive(self.house, plan, short, known)
         reporter.found(answered)
         found |= answered
 
-        says = _said(plan, found) | known
-        silent = [ask for ask in plan.asks if ask.row not in says]
-        says |= await self._predict_rows(plan, silent, deadline)
+        rows.learn(_said(plan, found))
         budget_s = self._budget_s if request.budget_s is None else request.budget_s
         wishes = Wishes(
             math.inf if budget_s is None else began + budget_s,
             reporter.listener,
             reporter.answered,
         )
-        found |= await answer_bulk(self.house, plan, long, says, wishes)
+        found |= await answer_bulk(self.house, plan, long, rows, wishes)
 
         for ask in plan.asks:
             self.house.metrics.cache("explanation", found[ask.flight].status)
@@ -146,6 +145,7 @@ class Engine:
             "compute": ended - looked_up,
             "total": ended - began,
         }
+        says = _said(plan, found)
         return assemble(plan, found, [says[row] for row in range(plan.n_rows)], timings_s)
 
     async def _find(self, request: PredictRequest | ExplainRequest) -> Model:
@@ -157,65 +157,18 @@ class Engine:
         plan = partial(make_plan, model, request, self._secret)
         return await self.house.workers.run(plan, model.id.name, deadline)
 
-    async def _predict_rows(
-        self, plan: Plan, asks: Iterable[Ask], deadline: Deadline
-    ) -> dict[int, RowSays]:
-        """What the model says of these asks' rows, from a run of its own."""
-        rows = sorted({ask.row for ask in asks})
-        if not rows:
-            return {}
-        run = partial(_predict_plan, self.house, plan, rows)
-        return await self.house.workers.run(run, plan.model.id.name, deadline)
-
-
-# In a slot ---------------------------------------------------------------------------------------
-
 
 def _predict(house: House, model: Model, request: PredictRequest) -> Prediction:
     encoded: Encoded = model.encode(request.payload)
     tensors = model.check(encoded.tensors)
     outputs = model.run(tensors, request.outputs)
     house.metrics.batch(model.id.name, len(encoded.views))
-    scores = _scores(model, tensors, outputs) if request.scores else None
+    scores = scores_of(model, tensors, outputs) if request.scores else None
     return Prediction(model.id, outputs, scores, model.labels, encoded.views)
 
 
-def _predict_plan(house: House, plan: Plan, rows: list[int]) -> dict[int, RowSays]:
-    tensors = plan.tensors
-    if len(rows) < plan.n_rows:
-        tensors = {
-            name: array[rows] if array.shape[:1] == (plan.n_rows,) else array
-            for name, array in tensors.items()
-        }
-    outputs = plan.model.run(tensors)
-    house.metrics.batch(plan.model.id.name, len(rows))
-    says = rows_of(outputs, _scores(plan.model, tensors, outputs), len(rows))
-    return dict(zip(rows, says, strict=True))
-
-
-def _scores(
-    model: Model, tensors: Mapping[str, Array], outputs: Mapping[str, Array]
-) -> Scores | None:
-    """Scores from the outputs; a second run where these hide them behind a softmax."""
-    found = model.scores_of(outputs)
-    if found is None and model.n_classes:
-        found = model.subject().predict(tensors[model.input_name])
-    return found
-
-
-# What is known without one -----------------------------------------------------------------------
-
-
-def _runs_tell(plan: Plan) -> bool:
-    """Whether the scores of an explaining run are enough to rebuild the model's own outputs."""
-    if plan.output is not None:  # they may be another output's scores than the model's default
-        return False
-    nothing = np.zeros((1, plan.subject.n_classes), dtype=np.float32)
-    return plan.model.outputs_from(Scores(nothing, nothing)) is not None
-
-
 def _said(plan: Plan, found: dict[str, Found]) -> dict[int, RowSays]:
-    """What cached and fresh answers say of their rows."""
+    """What answers say of their rows; every row has some in the end."""
     return {
         ask.row: (found[ask.flight].entry.outputs, found[ask.flight].entry.scores)
         for ask in plan.asks

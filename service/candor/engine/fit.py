@@ -29,7 +29,7 @@ def fits(plan: Plan, ask: Ask, entry: Entry) -> bool:
         and _is_map(attribution.values.shape, positions, row)
         and (attribution.segments is None or attribution.segments.shape == positions)
         and scores is not None
-        and scores.score.shape == (1, n_classes)
+        and scores.score.shape == (1, plan.model.n_classes)  # of the default output, always
         and _is_answer(entry.outputs, plan.model.outputs)
         and _is_trust(attribution.trust, attribution.method, n_classes)
     )

@@ -7,14 +7,30 @@ interactive work already where fewer *interactive* works do.
 """
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 from candor.engine.work import Work
 from candor.metrics import Metrics, WorkClass
 
-__all__ = ["ROTATION_PER_SLOT", "Queues"]
+__all__ = ["ROTATION_PER_SLOT", "Limits", "Queues"]
 
 ROTATION_PER_SLOT: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the workers take on.
+
+    Attributes:
+        slots: works that run at the same time; the cores that the process may use.
+        predict_queue: pieces of interactive work that may wait.
+        explain_queue: bulk requests that may be in the house beside one for each slot.
+    """
+
+    slots: int
+    predict_queue: int = 256
+    explain_queue: int = 64
 
 
 class Queues:

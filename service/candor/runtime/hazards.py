@@ -1,4 +1,4 @@
-"""What ONNX Runtime must not be given, because it ends the whole process instead of failing the run.
+"""What ONNX Runtime must not be given, because it ends the process instead of failing the run.
 
 Seen with 1.31: LSTM and GRU without rows, GRU without steps.
 """

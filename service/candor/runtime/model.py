@@ -176,13 +176,10 @@ class Model:
         return self._default.outputs_from(scores)
 
     def subject(self, output: str | None = None) -> Compiled:
-        """The model as explainers see it (`explain.subject.Subject`).
-
-        Args:
-            output: which of the model's outputs is explained; None for its first float [n, k].
+        """The model as explainers see it (`explain.subject.Subject`), by one of its outputs.
 
         Raises:
-            NotFound, Unsupported, InvalidModel: there is no such output, or it cannot be explained.
+            NotFound, Unsupported: there is no such output, or it cannot be explained.
         """
         planned = self._planned(output)
         with self._lock:

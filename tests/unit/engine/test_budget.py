@@ -197,6 +197,7 @@ async def test_too_many_long_explanations_are_refused_at_once_and_the_others_ans
         assert len(refused) == 5  # one slot and two places in the queue
         assert all(error.retry_after_s > 0 for error in refused)
         assert sum(not isinstance(answer, BaseException) for answer in answers) == 3
+        assert house.model.n_calls("run") == 3  # those who are refused cost the model nothing
         labels = {"model": "linear", "class": "bulk", "reason": "queue_full"}
         assert house.value("candor_shed_total", **labels) == 5
 

@@ -117,11 +117,13 @@ async def test_an_output_of_ones_choice_is_not_taken_for_the_default_one():
             await house.engine.explain(replace(request, output="other"), NEVER)
 
 
-async def test_bulk_methods_alone_bring_their_prediction_from_one_run():
+async def test_bulk_methods_alone_bring_one_prediction_a_row():
     async with rig() as house:
-        explanation = await house.engine.explain(explain_request(Occlusion(), x=rows(3)), NEVER)
-        assert [call for call in house.model.calls if call[0] == "run"] == [("run", 3)]
-        assert explanation.prediction.scores.score.shape == (3, 3)
+        request = explain_request(Occlusion(), Lime(50), Lime(60), x=rows(3))
+        explanation = await house.engine.explain(request, NEVER)
+        assert [call for call in house.model.calls if call[0] == "run"] == [("run", 1)] * 3
+        expected = house.model._quiet(rows(3)).probability
+        np.testing.assert_array_equal(explanation.prediction.outputs["probabilities"], expected)
 
 
 async def test_large_batches_are_cut_so_that_none_holds_its_slot_for_long():

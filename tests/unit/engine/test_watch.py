@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from candor.engine.entry import Entry
 from candor.engine.watch import Partial, Watch, Watcher
 from candor.engine.work import MORE
 from candor.explain.question import Progress
@@ -11,6 +12,7 @@ from candor.result import Attribution
 
 PAST, NEVER = 0.0, math.inf
 BEST = Attribution("lime", np.zeros(3, np.float32), {})
+SAYS = ({}, None)
 
 
 def best():
@@ -19,7 +21,7 @@ def best():
 
 async def observed(watch, progress):
     """What a slot is told, once the loop has passed it on."""
-    verdict = await asyncio.to_thread(watch.observe, progress)
+    verdict = await asyncio.to_thread(watch.observe, SAYS, progress)
     await asyncio.sleep(0)
     return verdict
 
@@ -34,7 +36,7 @@ async def test_the_work_stops_with_the_best_when_every_budget_is_over():
     watch = Watch()
     for _ in range(2):
         watch.join(Watcher(PAST, None))
-    assert await observed(watch, Progress(1, 2, best)) == Partial(BEST)
+    assert await observed(watch, Progress(1, 2, best)) == Partial(Entry(BEST, *SAYS))
 
 
 async def test_nothing_known_yet_means_on_however_late_it_is():
@@ -48,7 +50,7 @@ async def test_one_gets_the_best_and_the_work_goes_on_for_the_other():
     watch.join(hurried)
     watch.join(patient)
     assert await observed(watch, Progress(1, 2, best)) is MORE
-    assert hurried.partial.result() == Partial(BEST)
+    assert hurried.partial.result() == Partial(Entry(BEST, *SAYS))
     assert not patient.partial.done()
 
 
@@ -58,7 +60,7 @@ async def test_those_who_left_are_neither_told_nor_waited_for():
     watch.join(gone)
     watch.join(Watcher(PAST, None))
     watch.leave(gone)
-    assert await observed(watch, Progress(1, 2, best)) == Partial(BEST)
+    assert await observed(watch, Progress(1, 2, best)) == Partial(Entry(BEST, *SAYS))
     assert told == []
 
 
@@ -66,7 +68,7 @@ async def test_one_who_leaves_while_the_news_is_on_its_way_is_not_told():
     told = []
     watch, gone = Watch(), Watcher(NEVER, lambda share, partial: told.append(share))
     watch.join(gone)
-    watch.observe(Progress(1, 2))  # posts to the loop, which has not run yet
+    watch.observe(SAYS, Progress(1, 2))  # posts to the loop, which has not run yet
     watch.leave(gone)
     await asyncio.sleep(0)
     assert told == []
@@ -105,4 +107,4 @@ def test_a_loop_that_is_gone_does_not_hurt_the_slot():
         watch.join(Watcher(NEVER, lambda share, partial: None))
         return watch
 
-    assert asyncio.run(make()).observe(Progress(1, 2)) is MORE
+    assert asyncio.run(make()).observe(SAYS, Progress(1, 2)) is MORE
