@@ -1,7 +1,7 @@
 """The photograph recipe: progressive sizes, Muon, a weight average, resumable, ends on time.
 
 Small pictures first and larger ones last spends a CPU's minutes where they teach most. Full size
-is never trained on: a random crop enlarges what it shows, so crops at 48 pixels have about the
+is never trained on: a random crop enlarges what it shows, so crops at 56 pixels have about the
 scale of whole pictures at 64 (Touvron et al. 2019, arXiv:1906.06423).
 """
 
@@ -43,13 +43,14 @@ class Recipe:
     phases: tuple[Phase, ...] = (
         Phase(0.55, 32, 0.5),
         Phase(0.75, 40, 0.5),
-        Phase(1.0, 48, 0.5),
+        Phase(0.87, 48, 0.5),
+        Phase(1.0, 56, 0.5),
     )
     batch: int = 192
     angle: float = 0.04
     head_lr: float = 2e-3
     smoothing: float = 0.1
-    ema: float = 0.997
+    ema: float = 0.99
     held_out: int = 40
     seed: int = 0
 

@@ -81,11 +81,13 @@ async def serving(settings: Settings) -> AsyncGenerator[Service, None]:
     await asyncio.to_thread(store.load_all)
     limits = Limits(settings.workers, settings.predict_queue, settings.explain_queue)
     async with AsyncExitStack() as stack:
-        workers = Workers(limits, metrics)
-        stack.push_async_callback(workers.close)
         secret = cache_secret(_secret_material(settings))
         cache = _cache(settings, metrics, secret)
         stack.push_async_callback(cache.close)
+        if not await cache.ping():
+            _LOG.warning("Redis does not answer; serving without it until it does")
+        workers = Workers(limits, metrics)
+        stack.push_async_callback(workers.close)
         engine = Engine(
             store,
             House(cache, workers, metrics),

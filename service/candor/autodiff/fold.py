@@ -11,6 +11,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto
 from onnx.reference import ReferenceEvaluator
 
+from candor.autodiff.branch import settle
 from candor.autodiff.graph import Graph
 from candor.errors import InvalidModel
 
@@ -29,7 +30,28 @@ _COUNTS_UP_TO: Final = 4096  # elements; larger results are cheaper computed tha
 
 
 def fold(graph: Graph) -> Graph:
-    """Fold constants and extents, refine shapes, drop Identity and Dropout; changes the graph."""
+    """Fold constants and extents, refine shapes, drop what is decided; changes the graph.
+
+    An Identity, a Dropout and an If of known condition go: readers read what they stand for.
+    """
+    settled: set[str] = set()
+    _sweep(graph)
+    while branches := [node for node in graph.nodes if _is_decided(graph, node, settled)]:
+        for node in branches:
+            settle(graph, node)
+            settled.add(node.output[0])
+        _sweep(graph)  # types downstream of a branch are known only now
+    return graph
+
+
+def _is_decided(graph: Graph, node: NodeProto, settled: set[str]) -> bool:
+    if node.op_type != "If" or node.output[0] in settled:
+        return False
+    kept = set(graph.outputs).intersection(node.output)
+    return graph.constant(node.input[0]) is not None and not kept
+
+
+def _sweep(graph: Graph) -> None:
     partial: dict[str, _Vector] = {}
     outputs = set(graph.outputs)
     for node in graph.nodes:
@@ -41,7 +63,6 @@ def fold(graph: Graph) -> Graph:
         for name, array in known.items():
             if name not in outputs:
                 graph.replace_uses(name, graph.add_initializer(array, name))
-    return graph
 
 
 def _is_identity(graph: Graph, node: NodeProto) -> bool:

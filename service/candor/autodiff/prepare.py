@@ -16,6 +16,7 @@ __all__ = ["OPSET_FLOOR", "prepare"]
 
 OPSET_FLOOR: Final = 18  # from here on axes are operands and ScatterElements can add
 _IR_FLOOR: Final = 8  # the file format that came with it
+_EXPANDED: Final = frozenset({"Attention"})  # operators that are differentiated by their definition
 
 
 def prepare(model: ModelProto) -> Graph:
@@ -37,8 +38,12 @@ def prepare(model: ModelProto) -> Graph:
 
 
 def _inlined(model: ModelProto) -> ModelProto:
+    """Replace the model's own functions, and the standard's large ones, by their bodies."""
     if model.functions:
-        return inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
+    if any(node.op_type in _EXPANDED and not node.domain for node in model.graph.node):
+        expanded = [("", op_type) for op_type in sorted(_EXPANDED)]
+        model = inliner.inline_selected_functions(model, expanded, inline_schema_functions=True)
     twin = ModelProto()
     twin.CopyFrom(model)
     return twin

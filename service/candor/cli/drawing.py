@@ -54,9 +54,7 @@ def print_tokens(
     """Print the text in the colours of each method, then every token with bars; by target."""
     for position in sorted({answer.position for answer in answers}):
         of_target = [
-            answer
-            for answer in answers
-            if answer.position == position and answer.values.ndim == 1
+            answer for answer in answers if answer.position == position and answer.values.ndim == 1
         ]
         if not of_target:
             continue

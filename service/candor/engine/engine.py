@@ -149,9 +149,9 @@ class Engine:
         return assemble(plan, found, [says[row] for row in range(plan.n_rows)], timings_s)
 
     async def _find(self, request: PredictRequest | ExplainRequest) -> Model:
-        if request.version:  # may have to be loaded first
+        if self.store.loads(request.model, request.version):
             return await asyncio.to_thread(self.store.get, request.model, request.version)
-        return self.store.get(request.model)
+        return self.store.get(request.model, request.version)
 
     async def _plan(self, model: Model, request: ExplainRequest, deadline: Deadline) -> Plan:
         plan = partial(make_plan, model, request, self._secret)

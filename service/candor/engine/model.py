@@ -97,3 +97,7 @@ class ModelStore(Protocol):
     def get(self, name: str, version: str = "") -> Model:
         """A model; raises NotFound, InvalidModel. An older version may load first."""
         ...
+
+    def loads(self, name: str, version: str = "") -> bool:
+        """Whether `get` would load it first."""
+        ...

@@ -123,6 +123,12 @@ class Store(Generic[M]):
             entry = self._load_version(name, entry.version)
         return _model(entry)
 
+    def loads(self, name: str, version: str = "") -> bool:
+        """Whether `get` would first load the model from disk, which takes a thread of its own."""
+        shelf = self._shelves.get(name)
+        entry = shelf.entries.get(version or shelf.served) if shelf else None
+        return entry is not None and entry.state == "unloaded"
+
     def entries(self) -> tuple[Entry[M], ...]:
         """List every version of every model, by name, then oldest first."""
         shelves = self._shelves

@@ -18,10 +18,6 @@ async def find_model(store: Models, name: str, version: str) -> Model:
         NotFound: no such model or version.
         InvalidModel: it is broken.
     """
-    unloaded = version and any(
-        (entry.name, entry.version, entry.state) == (name, version, "unloaded")
-        for entry in store.entries()
-    )
-    if unloaded:
+    if store.loads(name, version):
         return await asyncio.to_thread(store.get, name, version)
     return store.get(name, version)

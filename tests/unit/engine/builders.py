@@ -165,6 +165,9 @@ class OneModel:
     def __init__(self, model: LinearModel) -> None:
         self.model = model
 
+    def loads(self, name: str, version: str = "") -> bool:
+        return False
+
     def get(self, name: str, version: str = "") -> LinearModel:
         if name != self.model.id.name or version not in {"", self.model.id.version}:
             raise NotFound(f"there is no model '{name}' with version '{version}'")

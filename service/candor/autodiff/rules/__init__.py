@@ -2,6 +2,7 @@
 
 from candor.autodiff.rules import (
     activations,
+    axial,
     conv,
     elementwise,
     indexing,
@@ -20,6 +21,7 @@ __all__ = [
     "RULES",
     "Site",
     "activations",
+    "axial",
     "conv",
     "elementwise",
     "indexing",

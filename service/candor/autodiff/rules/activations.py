@@ -36,6 +36,11 @@ def thresholded_relu(op: Emitter, at: Site) -> list[str]:
     return [op.Where(op.Greater(at.x, at.number("alpha", 1.0)), at.g, 0.0)]
 
 
+@vjp("Shrink")
+def shrink(op: Emitter, at: Site) -> list[str]:
+    return [op.Where(op.Greater(op.Abs(at.x), at.number("lambd", 0.5)), at.g, 0.0)]
+
+
 @vjp("Clip", stops=[1, 2])
 def clip(op: Emitter, at: Site) -> list[str]:
     """Pass what lies within the bounds; at a bound as torch.clamp, but for (0, 6) as ReLU6."""

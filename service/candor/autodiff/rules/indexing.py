@@ -12,18 +12,28 @@ __all__: list[str] = []
 @vjp("Slice")
 def slice_(op: Emitter, at: Site) -> list[str]:
     """Fill up with zeros around the slice, axis by axis."""
-    starts = at.required(1, "starts").tolist()
-    axes = list(range(len(starts)))
-    if at.operand(3) is not None:
-        axes = at.required(3, "axes").tolist()
-    steps = at.required(4, "steps").tolist() if at.operand(4) is not None else [1] * len(starts)
+    axes = _sliced(at)
+    unknown = [None] * len(axes)
+    starts, steps = at.constant(1), at.constant(4)
+    first = unknown if starts is None else starts.tolist()
+    stride = [1] * len(axes) if at.operand(4) is None else unknown
+    stride = stride if steps is None else steps.tolist()
     g = at.g
-    for axis, start, step in zip(axes, starts, steps, strict=True):
-        if step == 1:
+    for axis, start, step in zip(axes, first, stride, strict=True):
+        if step == 1 and start is not None:
             g = _embed(op, g, at.x, axis, _first(op, at.x, axis, start))
         else:
             g = _scatter_slice(op, at, g, axis)
     return [g]
+
+
+def _sliced(at: Site) -> list[int]:
+    if at.operand(3) is not None:
+        return [int(axis) for axis in at.required(3, "axes")]
+    count = at.shape(1)[0]
+    if not isinstance(count, int):
+        raise at.refusal("the number of its starts is unknown")
+    return list(range(count))
 
 
 def _first(op: Emitter, x: str, axis: int, start: int) -> Operand:
@@ -57,7 +67,7 @@ def _scatter_slice(op: Emitter, at: Site, g: str, axis: int) -> str:
         numbered,
         *(_entry(op, at, index, position) for index in (1, 2)),
         [0],
-        _entry(op, at, 4, position),
+        [1] if at.operand(4) is None else _entry(op, at, 4, position),
     )
     return _put(op, g, at.x, axis, picks)
 

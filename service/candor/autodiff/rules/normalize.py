@@ -50,14 +50,29 @@ def instance_normalization(op: Emitter, at: Site) -> list[str]:
 
 @vjp("GroupNormalization")
 def group_normalization(op: Emitter, at: Site) -> list[str]:
-    if op.graph.opset < 21:
-        raise at.refusal("before opset 21 its scale was per group; only the later form is built")
+    """Before opset 21 the scale was per group, since then it is per channel."""
     groups = at.integer("num_groups", 1)
     rank = len(at.shape(0))
-    scale = op.Reshape(at.node.input[1], [-1, *(1,) * (rank - 2)])
     grouped = [0, groups, -1]
-    g, x = op.Reshape(op.Mul(at.g, scale), grouped), op.Reshape(at.x, grouped)
+    x = op.Reshape(at.x, grouped)
+    if op.graph.opset < 21:
+        g = op.Mul(op.Reshape(at.g, grouped), op.Reshape(at.node.input[1], [groups, 1]))
+    else:
+        scale = op.Reshape(at.node.input[1], [-1, *(1,) * (rank - 2)])
+        g = op.Reshape(op.Mul(at.g, scale), grouped)
     return [reshape_like(op, _z_score(op, g, x, [2], at.number("epsilon", 1e-5)), at.x)]
+
+
+@vjp("RMSNormalization")
+def rms_normalization(op: Emitter, at: Site) -> list[str]:
+    """Source: Zhang and Sennrich 2019, arXiv:1910.07467; a z-score without the mean."""
+    rank = len(at.shape(0))
+    axes = list(range(at.integer("axis", -1) % rank, rank))
+    level = op.ReduceMean(op.Mul(at.x, at.x), axes, keepdims=1)
+    rate = op.Reciprocal(op.Sqrt(op.Add(level, at.number("epsilon", 1e-5))))
+    z, g = op.Mul(at.x, rate), op.Mul(at.g, at.node.input[1])
+    slope = op.ReduceMean(op.Mul(g, z), axes, keepdims=1)
+    return [op.Mul(rate, op.Sub(g, op.Mul(z, slope)))]
 
 
 def _z_score(op: Emitter, g: str, x: str, axes: list[int], epsilon: float) -> str:

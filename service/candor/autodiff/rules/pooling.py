@@ -70,6 +70,26 @@ def average_pool(op: Emitter, at: Site) -> list[str]:
     return [reshape_like(op, covered, at.x)]
 
 
+@vjp("LpPool")
+def lp_pool(op: Emitter, at: Site) -> list[str]:
+    """Spread each cotangent over its window, weighed by the slope of the norm there."""
+    p = at.integer("p", 2)
+    view = window(at, at.integers("kernel_shape"))
+    extents, results = static(at.shape(0)[2:]), static((op.graph.shape(at.y) or ())[2:])
+    if at.integer("ceil_mode", 0):
+        if not extents or not results:
+            raise at.refusal("ceil_mode needs fixed spatial extents")
+        view = _reaching(view, extents, results)
+    # 0 where the whole window is zero, where the norm has a kink.
+    norm = op.Pow(op.Where(op.Equal(at.y, 0.0), 1.0, at.y), float(p - 1))
+    share = op.Div(at.g, norm)
+    dtype = helper.tensor_dtype_to_np_dtype(op.graph.dtype(at.x))
+    singles = op.Reshape(share, op.Concat([-1, 1], op.Shape(share, start=2), axis=0))
+    covered = spread(op, at, singles, np.ones((1, 1, *view.kernel), dtype), view)
+    slope = op.Mul(op.Sign(at.x), op.Pow(op.Abs(at.x), float(p - 1)))
+    return [op.Mul(reshape_like(op, covered, at.x), slope)]
+
+
 def _reaching(view: Window, extents: tuple[int, ...], results: tuple[int, ...]) -> Window:
     """Widen the end padding to where the last window reaches."""
     axes = zip(results, view.strides, view.spans, extents, view.begins, strict=True)

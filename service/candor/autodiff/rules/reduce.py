@@ -51,6 +51,20 @@ def reduce_extremum(op: Emitter, at: Site) -> list[str]:
     return [op.Mul(ones, share)]
 
 
+@vjp("ReduceProd")
+def reduce_prod(op: Emitter, at: Site) -> list[str]:
+    """Multiply by the product of the others, which one zero among them does not make 0 / 0."""
+    axes = _axes(at)
+    if axes is None:
+        return [at.g]
+    zero = op.Equal(at.x, 0.0)
+    others = op.Where(zero, 1.0, at.x)
+    count = op.Cast(zero, to=op.graph.dtype(at.x))
+    left = op.Sub(op.ReduceSum(count, axes, keepdims=1), count)
+    share = op.Div(op.ReduceProd(others, axes, keepdims=1), others)
+    return [op.Mul(_kept(op, at, at.g, axes), op.Where(op.Equal(left, 0.0), share, 0.0))]
+
+
 # The rest: cotangent times a slope in the operand x and the (kept) result y.
 
 _SLOPES: dict[str, _Slope] = {

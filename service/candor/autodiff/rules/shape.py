@@ -1,6 +1,7 @@
 """Rules of operators that rearrange, repeat or join values."""
 
 from candor.autodiff.emitter import Emitter
+from candor.autodiff.rules.axial import repeated
 from candor.autodiff.rules.extents import (
     extent,
     reshape_like,
@@ -63,7 +64,7 @@ def split(op: Emitter, at: Site) -> list[str]:
 def pad(op: Emitter, at: Site) -> list[str]:
     """Cut the padding off again, or fill with zeros what a negative one had cut off."""
     if at.text("mode", "constant") != "constant":
-        raise at.refusal(f"mode '{at.text('mode', '')}' is not built, only 'constant'")
+        return [repeated(op, at)]
     axes = at.operand(3)
     return [op.Pad(at.g, op.Neg(at.node.input[1]), None, axes)]
 
