@@ -25,6 +25,7 @@ from zoo.train_photos import (
     accuracy,
     normalise,
     predict,
+    settle,
 )
 
 LICENCE = "non-commercial research and education, after the ImageNet terms of access"
@@ -65,23 +66,29 @@ def fit(root: Path, runs: Path, recipe: Recipe) -> Path:
         # Early weights have seen small pictures only and are poor at full size: no candidates.
         score = 0.0
         if trainer.progress() > 0.95:
-            score = accuracy(predict(trainer.average, held.pixels), held.classes)
-        if score > best:
-            best = score
-            torch.save(
-                {
-                    "weights": trainer.average.state_dict(),
-                    "held_out": score,
-                    "step": trainer.step,
-                    "seconds": trainer.seconds,
-                },
-                best_path,
-            )
+            candidate = settle(trainer.average, rest, recipe.seed)
+            score = accuracy(predict(candidate, held.pixels), held.classes)
+            if score > best:
+                best = score
+                save_chosen(best_path, Chosen(candidate, score, trainer.step, trainer.seconds))
         say(
             f"step {trainer.step:5} at {phase.side} px  loss {loss:.3f}  held out {score:.2%}  "
             f"{trainer.seconds:.0f} s, {trainer.progress():.0%}"
         )
     return best_path
+
+
+def save_chosen(path: Path, chosen: Chosen) -> None:
+    """Write a checkpoint that `load_chosen` reads."""
+    torch.save(
+        {
+            "weights": chosen.net.state_dict(),
+            "held_out": chosen.held_out,
+            "step": chosen.step,
+            "seconds": chosen.seconds,
+        },
+        path,
+    )
 
 
 def load_chosen(path: Path) -> Chosen:
@@ -191,8 +198,9 @@ def _card(rows: list[tuple[str, str]], recipe: Recipe) -> Card:
             f"Picture side by share of the time: {phases}; batch {recipe.batch}; label smoothing "
             f"{recipe.smoothing:g}.",
             f"Muon on the convolutions ({recipe.angle:g} rad a step, momentum 0.9), AdamW "
-            f"{recipe.head_lr:g} on the rest; 2 % warm-up, then linear to zero; weight average "
-            f"{recipe.ema:g}.",
+            f"{recipe.head_lr:g} on the rest; 100 steps of warm-up, then linear to zero; weight "
+            f"average {recipe.ema:g}.",
+            "Batch norms measured anew on 4,000 whole training pictures at 64 px, after training.",
             "Random resized crop, mirror, brightness, contrast and saturation.",
             "Time was the budget, on a machine shared with other work: another run sees another "
             "number of pictures and may differ by a point or two.",

@@ -40,6 +40,7 @@ def _elementwise() -> list[Case]:
         case("Clip", x(3, 4)),
         case("HardSigmoid", x(3, 4) * 3, alpha=0.3, beta=0.4),
         case("HardSwish", x(3, 4) * 4),
+        case("Shrink", x(3, 4), lambd=0.3, bias=0.2),
         case("Elu", x(3, 4), alpha=0.7),
         case("Celu", x(3, 4), alpha=2.0),
         case("Gelu", x(3, 4), approximate="tanh"),
@@ -96,6 +97,12 @@ def _reduce() -> list[Case]:
             for op in ("ReduceMax", "ReduceMin")
             for keep in (0, 1)
         ),
+        *(
+            case("ReduceProd", values, *axes, keepdims=keep)
+            for values in (x(2, 3, 4), x(2, 3, 4) * (np.arange(24).reshape(2, 3, 4) % 5 > 0))
+            for axes, keep in (((ints(1),), 0), ((ints(0, 2),), 1))
+        ),
+        case("ReduceProd", positive(2, 3), keepdims=0),
         case("ReduceLogSum", positive(2, 3, 4), ints(1), keepdims=0),
         case("ReduceMean", x(2, 3), ints(), noop_with_empty_axes=1),
     ]
@@ -112,6 +119,8 @@ def _normalize() -> list[Case]:
         case("LayerNormalization", x(2, 3, 4), positive(3, 4), axis=1),
         case("InstanceNormalization", image, *c),
         case("GroupNormalization", image, *c, num_groups=2, stash_type=11),
+        case("RMSNormalization", x(2, 3, 4), positive(4), opset=23),
+        case("RMSNormalization", x(2, 3, 4), positive(3, 4), axis=1, opset=23),
         case("LpNormalization", x(3, 4), axis=1, p=2),
         case("LRN", image, size=3, alpha=0.5, beta=0.6, bias=1.5),
         case("LRN", image, size=2, alpha=0.5),

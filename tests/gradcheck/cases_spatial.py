@@ -57,6 +57,10 @@ def _pooling() -> list[Case]:
         *(case("MaxPool", ranks, kernels="runtime", **options) for options in largest),
         case("AveragePool", x(2, 3, 9), kernel_shape=[3], strides=[3]),
         case("MaxPool", distinct(2, 3, 9), kernel_shape=[3], strides=[2], kernels="runtime"),
+        case("AveragePool", x(2, 1, 6, 4, 3), kernel_shape=[3, 1, 1], strides=[1, 1, 1]),
+        case("LpPool", image, kernel_shape=[3, 2], strides=[2, 2], p=2),
+        case("LpPool", image, kernel_shape=[3, 3], strides=[2, 2], p=3, pads=[1, 1, 1, 1]),
+        case("LpPool", image, kernel_shape=[2, 2], p=1),
         case("GlobalAveragePool", image),
         case("GlobalMaxPool", ranks),
     ]
@@ -84,6 +88,38 @@ def _shape() -> list[Case]:
         case("SpaceToDepth", x(2, 2, 4, 6), blocksize=2, kernels="runtime"),
         case("CumSum", x(2, 4), np.array(1, I64)),
         case("CumSum", x(2, 4), np.array(0, I64), exclusive=1, reverse=1),
+    ]
+
+
+def _axial() -> list[Case]:
+    image = x(1, 2, 3, 4)
+    doubled, grown = np.array([1, 1, 2, 1.5], np.float32), ints(1, 2, 5, 3)
+    half = "pytorch_half_pixel"
+    return [
+        case("Resize", image, None, doubled, mode="linear"),
+        case("Resize", image, None, doubled, mode="nearest", nearest_mode="floor"),
+        case(
+            "Resize", image, None, None, grown, mode="linear", coordinate_transformation_mode=half
+        ),
+        case(
+            "Resize",
+            image,
+            None,
+            None,
+            grown,
+            mode="linear",
+            coordinate_transformation_mode="align_corners",
+        ),
+        case("Resize", image, None, doubled, mode="cubic", cubic_coeff_a=-0.75),
+        case("Resize", image, None, doubled[2:3], mode="linear", axes=[2]),
+        case("Resize", x(2, 3, 4), None, None, ints(2, 3, 7), mode="linear"),
+        *(
+            case("Pad", x(4, 3), ints(*pads), mode=mode, kernels="runtime")
+            for mode in ("edge", "reflect", "wrap")
+            for pads in ((1, 0, 2, 1), (0, 2, 0, 1))
+        ),
+        case("Pad", x(4, 3, 2), ints(2, 1), None, ints(-2), mode="reflect", kernels="runtime"),
+        case("Pad", x(4, 3, 2), ints(2, 1), None, ints(0), mode="edge", kernels="runtime"),
     ]
 
 
@@ -129,4 +165,4 @@ def _indexing() -> list[Case]:
     ]
 
 
-CASES = [*_conv(), *_pooling(), *_shape(), *_indexing()]
+CASES = [*_conv(), *_pooling(), *_shape(), *_axial(), *_indexing()]

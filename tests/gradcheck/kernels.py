@@ -87,4 +87,12 @@ class Pad(OpRun):
         return (x,)
 
 
-KERNELS = [ConvTranspose, Erf, Gelu, LRN, Pad]
+class RMSNormalization(OpRun):
+    """The reference computes in float32."""
+
+    def _run(self, x, scale, axis=None, epsilon=None, stash_type=None):
+        axes = tuple(range(axis % x.ndim, x.ndim))
+        return (x / np.sqrt((x**2).mean(axes, keepdims=True) + epsilon) * scale,)
+
+
+KERNELS = [ConvTranspose, Erf, Gelu, LRN, Pad, RMSNormalization]

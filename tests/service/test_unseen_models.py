@@ -124,8 +124,10 @@ def test_integrated_gradients_are_complete(client: Client, name: str) -> None:
     options = {"integrated_gradients": {"n_steps": 128}}
     answer = client.explain(name, [options], targets=0, tensors={"x": x}).of("integrated_gradients")
     figures = answer.trust["figures"]
-    assert figures["relative_completeness_gap"] < 0.02, f"seed {SEED}: {figures}"
-    np.testing.assert_allclose(answer.values.sum(), figures["change"], rtol=0.03, atol=1e-4)
+    # A change that happens to be small has a large relative gap: measure by what was distributed.
+    mass = np.abs(answer.values).sum()
+    assert figures["completeness_gap"] < 0.02 * mass, f"seed {SEED}: {figures}"
+    np.testing.assert_allclose(answer.values.sum(), figures["change"], atol=0.02 * mass)
 
 
 def test_difference_of_two_scores_is_a_target(

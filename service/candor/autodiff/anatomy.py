@@ -35,7 +35,8 @@ class Anatomy:
     value to differentiate at for the graph input `inputs[i]`: itself, or for token ids the output
     of their embedding. `layers` are in the order of the graph; `layer` is the one asked for, else
     the last with spatial extent, else None. `cam_head` is None if an exact class activation map
-    cannot be had, for the reason `cam_refusal`.
+    cannot be had, for the reason `cam_refusal`. `straight_through` says that values on the way are
+    quantised, so that gradients are straight-through estimates instead of derivatives.
     """
 
     output: str
@@ -48,6 +49,7 @@ class Anatomy:
     layer: str | None
     cam_head: CamHead | None
     cam_refusal: str | None
+    straight_through: bool = False
 
 
 def anatomy(graph: Graph, output: str | None = None, layer: str | None = None) -> Anatomy:
@@ -79,6 +81,9 @@ def anatomy(graph: Graph, output: str | None = None, layer: str | None = None) -
         layer=layer or (layers[-1].name if layers else None),
         cam_head=head if isinstance(head, CamHead) else None,
         cam_refusal=None if isinstance(head, CamHead) else head,
+        straight_through=any(
+            node.op_type == "QuantizeLinear" and node.output[0] in path for node in graph.nodes
+        ),
     )
 
 
@@ -186,7 +191,8 @@ def _layers(graph: Graph, path: set[str]) -> tuple[Layer, ...]:
             continue
         spatial.add(value)
         shape = graph.shape(value)
-        if shape is not None and any(extent != 1 for extent in shape[2:]):
+        named = node.op_type not in {"Identity", "Squeeze", "Unsqueeze"}  # aliases of a layer
+        if named and shape is not None and any(extent != 1 for extent in shape[2:]):
             found.append(Layer(value, shape))
     return tuple(found)
 
@@ -224,7 +230,7 @@ _ID_CHANGES: Final = frozenset(
 _WINDOWS: Final = frozenset({"AveragePool", "Conv", "ConvTranspose", "LpPool", "MaxPool"})
 
 _POINTWISE: Final = frozenset(
-    "Add BatchNormalization Celu Clip Concat Dropout Elu Gelu GroupNormalization HardSigmoid "
-    "HardSwish Identity InstanceNormalization LRN LeakyRelu Max Mish Mul PRelu Relu Selu Sigmoid "
-    "Softplus Sub Sum Swish Tanh".split()
+    "Add BatchNormalization Celu Clip Concat Div Dropout Elu Gelu GroupNormalization HardSigmoid "
+    "HardSwish Identity InstanceNormalization LRN LeakyRelu Max Mish Mul PRelu Pow Relu Resize "
+    "Selu Shrink Sigmoid Softplus Softsign Sub Sum Swish Tanh ThresholdedRelu".split()
 )

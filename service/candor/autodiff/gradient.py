@@ -69,10 +69,11 @@ def _between(graph: Graph, wrt: Sequence[str], scores: Mapping[str, str]) -> lis
     active = set(wrt)
     reached: list[_Visit] = []
     for node in graph.nodes:
-        visit = _enter(node, active)
+        visit = _enter(graph, node, active)
         if visit is not None:
             reached.append(visit)
-            active.update(name for name in node.output if visit.refusal or _carries(graph, name))
+            kept = visit.refusal is not None or node.op_type == "QuantizeLinear"
+            active.update(name for name in node.output if kept or _carries(graph, name))
     needed, on_path = set(scores), []
     for visit in reversed(reached):
         if needed.intersection(visit.node.output):
@@ -84,7 +85,7 @@ def _between(graph: Graph, wrt: Sequence[str], scores: Mapping[str, str]) -> lis
     return on_path[::-1]
 
 
-def _enter(node: NodeProto, active: set[str]) -> _Visit | None:
+def _enter(graph: Graph, node: NodeProto, active: set[str]) -> _Visit | None:
     """Tell by which operands the active values enter a node; None if they end here."""
     if active.isdisjoint(operands(node)) or key(node) in NO_GRADIENT:
         return None
@@ -92,6 +93,9 @@ def _enter(node: NodeProto, active: set[str]) -> _Visit | None:
     touched = frozenset(index for index, name in enumerate(node.input) if name in active)
     if rule is None:
         return _Visit(node, touched, BLOCKED.get(key(node), "there is no derivative rule for it"))
+    quantised = [i for i in touched if not _carries(graph, node.input[i])]
+    if quantised and node.op_type != "DequantizeLinear":
+        return _Visit(node, touched, f"its operand '{node.input[quantised[0]]}' is quantised")
     wanted = touched.intersection(rule.differentiable(node))
     refused = touched - wanted - rule.stops
     if refused:
@@ -104,6 +108,12 @@ def _carries(graph: Graph, value: str) -> bool:
     return bool(value) and graph.dtype(value) in {*FLOATS, TensorProto.UNDEFINED}
 
 
+def _declare(graph: Graph, cotangent: str, like: str) -> None:
+    """Give a cotangent the type of its value, unless that is quantised, where it is a float."""
+    if _carries(graph, like):
+        graph.declare(cotangent, like)
+
+
 def _pull(op: Emitter, visit: _Visit, held: _Held) -> None:
     """Carry the cotangents of a node's outputs to its operands."""
     node, rule = visit.node, RULES[key(visit.node)]
@@ -113,7 +123,7 @@ def _pull(op: Emitter, visit: _Visit, held: _Held) -> None:
     site = Site(op.graph, node, cotangents, visit.wanted)
     for index, pulled in zip(rule.differentiable(node), rule.apply(op, site), strict=True):
         if pulled is not None and index in visit.wanted:
-            op.graph.declare(pulled, like=node.input[index])
+            _declare(op.graph, pulled, like=node.input[index])
             held.setdefault(node.input[index], []).append(pulled)
 
 
@@ -122,6 +132,6 @@ def _total(op: Emitter, held: _Held, value: str) -> str | None:
     parts = held.get(value, [])
     if len(parts) > 1:
         total = op.Add(*parts) if len(parts) == 2 else op.Sum(*parts)
-        op.graph.declare(total, like=value)
+        _declare(op.graph, total, like=value)
         held[value] = [total]
     return held[value][0] if parts else None

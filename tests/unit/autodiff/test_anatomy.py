@@ -189,3 +189,12 @@ def test_what_is_no_classifier_is_refused_with_its_outputs():
 def test_an_anatomy_is_a_value():
     first: Anatomy = anatomy(two_heads())
     assert first == anatomy(two_heads())
+
+
+def test_a_layer_under_another_name_or_rank_is_no_further_layer():
+    graph = picture(
+        f"u = Unsqueeze(r, axes) v = Squeeze(u, axes) "
+        f"{POOLS['global'].replace('(r)', '(v)')} {LINEARS['gemm']}",
+        axes=np.array([2]),
+    )
+    assert [layer.name for layer in anatomy(graph).layers] == ["c", "r"]

@@ -85,8 +85,8 @@ def test_only_the_way_between_is_differentiated():
         ("s = Shape(x) y = Cast <to = 1>(s)", "does not depend on 'x'"),
         ("f = Floor(x) y = Neg(f)", "does not depend on 'x'"),
         (
-            "q = QuantizeLinear(x, scale, zero) y = DequantizeLinear(q, scale, zero)",
-            "DequantizeLinear .*rounding",
+            "q, s, z = DynamicQuantizeLinear(x) y = DequantizeLinear(q, s, z)",
+            "DynamicQuantizeLinear .*integers",
         ),
     ],
 )
@@ -138,3 +138,19 @@ def test_an_operator_has_one_entry_in_the_tables():
     assert not NO_GRADIENT & (RULES.keys() | BLOCKED.keys())
     with pytest.raises(ValueError, match="Relu"):
         vjp("Relu")(RULES["Relu"].apply)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_slice_may_start_where_another_input_says(step):
+    text = """(double[n, 7] x, int64[1] start) => (double[n, m] y) {
+        y = Slice(x, start, end, axis, step)
+    }"""
+    graph = prepare(model(text, end=np.array([6]), axis=np.array([1]), step=np.array([step])))
+    graph.add_input("bar", TensorProto.DOUBLE, ("n", None))
+    pulled = gradient(graph, {"y": "bar"}, ["x"])
+    for start in (0, 3, -5):
+        expected = np.zeros((2, 7))
+        expected[:, start:6:step] = 1 + np.arange(expected[:, start:6:step].shape[1])
+        feeds = {"x": np.zeros((2, 7)), "start": np.array([start])}
+        (found,) = run(graph, [pulled["x"]], bar=expected[:, start:6:step], **feeds)
+        np.testing.assert_array_equal(found, expected)

@@ -1,10 +1,11 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import ModelProto, helper, parser
 from onnx.reference import ReferenceEvaluator
 
-from candor.autodiff import prepare
+from candor.autodiff import gradient, prepare
 from candor.errors import InvalidModel
 from unit.autodiff.build import model
 
@@ -120,3 +121,47 @@ def test_the_given_model_is_not_changed():
 def test_a_broken_model_is_refused_with_the_reason(text, reason):
     with pytest.raises(InvalidModel, match=reason):
         prepare(model(text))
+
+
+BRANCHED = """(float[n, 1, 4] x) => (float[n, 4] y) {
+    s = Shape <start = 1, end = 2>(x)
+    c = Equal(s, one)
+    r = If(c) <
+        then_branch = yes () => (a) { t = Neg(x) a = Squeeze(t, one) },
+        else_branch = no () => (b) { b = Identity(x) }
+    >
+    y = Relu(r)
+}"""
+
+
+@pytest.mark.parametrize("one", [1, 2])
+def test_an_if_whose_condition_is_known_is_its_branch(one):
+    graph = prepare(model(BRANCHED, one=np.array([one])))
+    taken = ["Neg", "Squeeze", "Relu"] if one == 1 else ["Relu"]
+    built = graph.finish(["y"])
+    assert ops(built) == taken
+    x = np.array([[[1.0, -2.0, 3.0, -4.0]]], np.float32)
+    (found,) = ReferenceEvaluator(built).run(None, {"x": x})
+    np.testing.assert_array_equal(found.reshape(-1), np.maximum(-x if one == 1 else x, 0).ravel())
+
+
+def test_attention_becomes_what_it_is_defined_as():
+    made = model(
+        "(float[n, 2, 5, 4] q, float[n, 2, 5, 4] k) => (float[n, 2, 5, 4] y) "
+        "{ y = Attention(q, k, k) }",
+        opset=23,
+    )
+    made.ir_version = 11
+    graph = prepare(made)
+    assert "Attention" not in {node.op_type for node in graph.nodes}
+    graph.add_input("bar", graph.dtype("y"), graph.shape("y"))
+    pulled = gradient(graph, {"y": "bar"}, ["q", "k"])
+    rng = np.random.default_rng(0)
+    q, k, bar = (rng.standard_normal((2, 2, 5, 4), np.float32) for _ in range(3))
+    feeds = {"q": q, "k": k, "bar": bar}
+    found = ReferenceEvaluator(graph.finish(list(pulled.values()))).run(None, feeds)
+    a, b = (torch.from_numpy(value).requires_grad_() for value in (q, k))
+    exact = torch.nn.functional.scaled_dot_product_attention(a, b, b)
+    (exact * torch.from_numpy(bar)).sum().backward()
+    for ours, leaf in zip(found, (a, b), strict=True):
+        np.testing.assert_allclose(ours, leaf.grad.numpy(), atol=1e-5)

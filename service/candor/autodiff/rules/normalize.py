@@ -50,16 +50,13 @@ def instance_normalization(op: Emitter, at: Site) -> list[str]:
 
 @vjp("GroupNormalization")
 def group_normalization(op: Emitter, at: Site) -> list[str]:
-    """Before opset 21 the scale was per group, since then it is per channel."""
+    if op.graph.opset < 21:
+        raise at.refusal("before opset 21 its scale was per group; only the later form is built")
     groups = at.integer("num_groups", 1)
     rank = len(at.shape(0))
+    scale = op.Reshape(at.node.input[1], [-1, *(1,) * (rank - 2)])
     grouped = [0, groups, -1]
-    x = op.Reshape(at.x, grouped)
-    if op.graph.opset < 21:
-        g = op.Mul(op.Reshape(at.g, grouped), op.Reshape(at.node.input[1], [groups, 1]))
-    else:
-        scale = op.Reshape(at.node.input[1], [-1, *(1,) * (rank - 2)])
-        g = op.Reshape(op.Mul(at.g, scale), grouped)
+    g, x = op.Reshape(op.Mul(at.g, scale), grouped), op.Reshape(at.x, grouped)
     return [reshape_like(op, _z_score(op, g, x, [2], at.number("epsilon", 1e-5)), at.x)]
 
 

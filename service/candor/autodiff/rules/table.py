@@ -157,13 +157,12 @@ NO_GRADIENT: Final = frozenset(
     "RandomNormalLike RandomUniformLike Round Shape Sign Size StringNormalizer Xor".split()
 )
 
-_QUANTISED = "its rounding has derivative zero, and a straight-through estimate is not built yet"
+_QUANTISED = "it computes in integers; export the model with QuantizeLinear and DequantizeLinear"
 _CONTROL = "control flow has no rule yet"
 
 BLOCKED: Final = {
     "Bernoulli": "it draws at random",
     "ConvInteger": _QUANTISED,
-    "DequantizeLinear": _QUANTISED,
     "DynamicQuantizeLinear": _QUANTISED,
     "If": _CONTROL,
     "Loop": _CONTROL,
@@ -172,7 +171,6 @@ BLOCKED: Final = {
     "NonMaxSuppression": "it selects boxes, which has no derivative",
     "QLinearConv": _QUANTISED,
     "QLinearMatMul": _QUANTISED,
-    "QuantizeLinear": _QUANTISED,
     "Scan": _CONTROL,
     "Unique": "it sorts values into a set, which has no derivative",
 }

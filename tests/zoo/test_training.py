@@ -1,0 +1,69 @@
+"""The parts of the photograph recipe that can go wrong silently."""
+
+import numpy as np
+import torch
+
+from zoo import augment
+from zoo.muon import orthogonalise
+from zoo.photos import PhotoNet, fold_norms
+from zoo.photos64 import Photos, split
+from zoo.train_photos import Recipe, Trainer, predict, settle
+
+
+def pictures(n=24):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (n, 3, 64, 64)).astype(np.uint8)
+    return Photos(pixels, np.arange(n, dtype=np.int64) % 4)
+
+
+def test_held_out_pictures_are_as_many_of_each_class_and_never_trained_on():
+    photos = pictures()
+    rest, held = split(photos, 2, seed=3)
+    assert np.bincount(held.classes).tolist() == [2, 2, 2, 2]
+    both = np.concatenate([rest.pixels, held.pixels]).reshape(len(photos), -1)
+    assert len(np.unique(both, axis=0)) == len(photos)
+
+
+def test_orthogonalised_update_has_singular_values_near_one():
+    update = orthogonalise(torch.randn(24, 90, generator=torch.Generator().manual_seed(0)), 5)
+    values = torch.linalg.svdvals(update)
+    assert values.min() > 0.5
+    assert values.max() < 1.5
+
+
+def test_crops_have_the_size_asked_for_and_stay_in_range():
+    x = torch.rand(3, 3, 64, 64)
+    for size in (32, 56):
+        crop = augment.crop_and_flip(x, size, 0.5, torch.Generator().manual_seed(1))
+        assert crop.shape == (3, 3, size, size)
+        assert crop.min() >= 0
+        assert crop.max() <= 1
+
+
+def test_settled_norms_have_the_statistics_of_whole_pictures():
+    net = PhotoNet(4)
+    settled = settle(net, pictures(), seed=0)
+    assert not settled.training
+    norm = settled.stem[0].norm
+    assert not torch.allclose(norm.running_mean, net.stem[0].norm.running_mean)
+    assert int(norm.num_batches_tracked) == 1
+
+
+def test_folding_norms_changes_no_answer():
+    net = settle(PhotoNet(4), pictures(), seed=0)
+    photos = pictures(4)
+    folded = fold_norms(net)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+    torch.testing.assert_close(predict(folded, photos.pixels), predict(net, photos.pixels))
+
+
+def test_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    recipe = Recipe(minutes=1000, batch=8)
+    trainer = Trainer(recipe)
+    trainer.train_steps(pictures(), 2)
+    trainer.save(tmp_path / "run.pt")
+    resumed = Trainer(recipe)
+    resumed.load(tmp_path / "run.pt")
+    assert (resumed.step, resumed.seconds) == (2, trainer.seconds)
+    for ours, theirs in zip(resumed.net.parameters(), trainer.net.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
