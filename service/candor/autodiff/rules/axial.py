@@ -66,8 +66,8 @@ def repeated(op: Emitter, at: Site) -> str:
         own = op.Gather(pads, [index, index + len(axes)], axis=0)
         return op.Pad(_identity(op, at.x, axis), own, None, [1], mode=at.text("mode", ""))
 
-    margins = None if known is None else known.reshape(2, -1).any(axis=0).tolist()
-    padded = [axis for i, axis in enumerate(axes) if margins is None or margins[i]]
+    moved = [True] * rank if known is None else [pair.any() for pair in known.reshape(2, -1).T]
+    padded = [axis for axis, differs in zip(axes, moved, strict=False) if differs]
     return _transposed_along(op, at, padded, matrix)
 
 
