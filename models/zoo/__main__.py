@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("verb", choices=sorted({verb for verb, _ in COMMANDS}))
     parser.add_argument("models", nargs="*", metavar="model", help="photos, sentences (all)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
-    parser.add_argument("--minutes", type=float, default=80.0, help="time for photos (80)")
+    parser.add_argument("--minutes", type=float, default=90.0, help="time for photos (90)")
     options = parser.parse_args()
     known = [model for verb, model in COMMANDS if verb == options.verb]
     if unknown := set(options.models) - set(known):

@@ -1,8 +1,8 @@
 """The photograph recipe: progressive sizes, Muon, a weight average, resumable, ends on time.
 
-Small pictures first and larger ones last spends a CPU's minutes where they teach most. Full size
-is never trained on: a random crop enlarges what it shows, so crops at 56 pixels have about the
-scale of whole pictures at 64 (Touvron et al. 2019, arXiv:1906.06423).
+Small pictures first and larger ones last spends a CPU's minutes where they teach most. A random
+crop enlarges what it shows, so crops at 56 pixels have about the scale of whole pictures at 64
+(Touvron et al. 2019, arXiv:1906.06423); full size has the last word.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ class Phase:
 class Recipe:
     """What a run does. Time is the budget: slow machines see fewer pictures but end as early."""
 
-    minutes: float = 80.0
+    minutes: float = 90.0
     phases: tuple[Phase, ...] = (
-        Phase(0.55, 32, 0.5),
-        Phase(0.75, 40, 0.5),
-        Phase(0.87, 48, 0.5),
-        Phase(1.0, 56, 0.5),
+        Phase(0.50, 32, 0.5),
+        Phase(0.68, 40, 0.5),
+        Phase(0.78, 48, 0.5),
+        Phase(0.90, 56, 0.5),
+        Phase(1.00, 64, 0.6),
     )
     batch: int = 192
     angle: float = 0.04
@@ -63,6 +64,7 @@ def normalise(pixels: Tensor) -> Tensor:
 def prepare(pixels: Tensor, side: int, area: float, rng: torch.Generator) -> Tensor:
     """Turn uint8 pictures into an augmented, normalised training batch."""
     x = augment.crop_and_flip(pixels.float() / 255, side, area, rng)
+    x = augment.soften(x, rng)
     return normalise(augment.jitter(x, 0.2, rng)).contiguous(memory_format=torch.channels_last)
 
 
@@ -171,6 +173,9 @@ def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
 def settle(net: PhotoNet, photos: Photos, seed: int, count: int = 4000) -> PhotoNet:
     """Return a copy whose batch norms are measured anew on whole training pictures at full size.
 
+    Half of them are softened, as photographs are that a server has shrunk.
+
+
     Maps of another size have other statistics, which cost a network trained on smaller crops some
     eight points here (Touvron et al. 2019, arXiv:1906.06423, section 3.2).
     """
@@ -180,8 +185,9 @@ def settle(net: PhotoNet, photos: Photos, seed: int, count: int = 4000) -> Photo
             module.reset_running_stats()
             module.momentum = None  # a plain mean over the batches
     chosen = np.random.default_rng(seed).permutation(len(photos))[:count]
+    rng = torch.Generator().manual_seed(seed)
     for index in np.array_split(chosen, max(1, len(chosen) // 200)):
-        x = torch.from_numpy(photos.pixels[index]).float() / 255
+        x = augment.soften(torch.from_numpy(photos.pixels[index]).float() / 255, rng)
         settled(normalise(x).contiguous(memory_format=torch.channels_last))
     return settled.eval()
 
