@@ -202,7 +202,7 @@ def _card(rows: list[tuple[str, str]], recipe: Recipe) -> Card:
             f"average {recipe.ema:g}.",
             "Batch norms measured anew on 4,000 whole training pictures at 64 px, after training.",
             "Random resized crop, mirror, brightness, contrast and saturation; half of the "
-            "pictures softened: the training pictures are sharper than what a careful resize gives.",
+            "pictures softened: the data set's are sharper than what a careful resize gives.",
             "Time was the budget, on a machine shared with other work: another run sees another "
             "number of pictures and may differ by a point or two.",
         ],
