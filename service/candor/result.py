@@ -159,6 +159,7 @@ class Geometry:
         pad: token id of padding, for tokens; else None.
         unknown: token id of the unknown word, for tokens; else None.
         baseline: the model's own "feature absent", where its manifest names one; else None.
+        n_ids: how many token ids the model knows, for tokens; else, or where unknown, None.
     """
 
     kind: Kind
@@ -166,6 +167,7 @@ class Geometry:
     pad: int | None = None
     unknown: int | None = None
     baseline: float | None = None
+    n_ids: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

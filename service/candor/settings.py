@@ -17,40 +17,49 @@ from candor.errors import InvalidOption
 __all__ = ["ENVIRONMENT_PREFIX", "SETTINGS", "Setting", "Settings", "load_settings"]
 
 ENVIRONMENT_PREFIX = "CANDOR_"
+_COMPUTED = "the cores at hand"
+
+
+def _whole(text: str, least: int) -> int:
+    # Words of our own: Python's speak of literals and bases.
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise ValueError(f"expected a whole number of at least {least}")
+    return value
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError("must be at least 1")
-    return value
+    return _whole(text, 1)
 
 
 def _not_negative(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError("must not be negative")
-    return value
+    return _whole(text, 0)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < 10**9:
-        raise ValueError("must be a number of seconds, 0 or more")
+        raise ValueError("expected a number of seconds, 0 or more")
     return value
 
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise ValueError("must name at least one, separated by commas")
+        raise ValueError("expected at least one name, separated by commas")
     return names
 
 
 def _address(text: str) -> str:
     host, separator, port = text.rpartition(":")
     if not separator or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("must be host:port, for example 127.0.0.1:8001")
+        raise ValueError("expected host:port, for example 127.0.0.1:8001")
     return text
 
 
@@ -80,7 +89,7 @@ class Settings:
     workers: int = _setting(
         usable_cores,
         _positive,
-        "ONNX Runtime runs at the same time; default: the cores at hand",
+        "ONNX Runtime runs at the same time",
         "threads",
     )
     grpc_address: str = _setting("127.0.0.1:8001", _address, "where gRPC listens")
@@ -138,7 +147,7 @@ def _shown(value: object) -> str:
 def _rows() -> tuple[Setting, ...]:
     rows = []
     for item in fields(Settings):
-        default = item.default if item.default is not MISSING else "cores"
+        default = item.default if item.default is not MISSING else _COMPUTED
         rows.append(
             Setting(
                 item.name,
@@ -181,7 +190,7 @@ def load_settings(
         try:
             given[setting.name] = parsers[setting.name](text)
         except ValueError as error:
-            unit = f" {setting.unit}" if setting.unit else ""
+            unit = f" {setting.unit}" if setting.unit and setting.default != _COMPUTED else ""
             raise InvalidOption(
                 f"{source} is '{text}': {error} ({setting.help}; default {setting.default}{unit})"
             ) from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 
 import grpc
 import pytest
@@ -11,7 +12,9 @@ from candor import errors
 from candor.metrics import UNKNOWN_MODEL, Metrics
 from candor.result import ModelId
 from candor.v1 import explanation_pb2 as pb
+from candor.wire import calls
 from candor.wire.calls import Frame, service_handler
+from candor.wire.offload import LARGE_BYTES
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ExplanationService"]
 NAME = SERVICE.full_name
@@ -78,6 +81,31 @@ async def test_a_defect_told_as_internal_error_is_treated_alike(serve, caplog):
     assert error.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in error.details()
     assert "the secret" in caplog.text
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_a_large_message_is_parsed_and_an_answer_to_it_serialised_off_the_loop(
+    serve, monkeypatch, large
+):
+    seen = {}
+
+    def watch(name, function):
+        def watched(*given):
+            seen[name] = threading.current_thread() is threading.main_thread()
+            return function(*given)
+
+        monkeypatch.setattr(calls, name, watched)
+
+    watch("_parse", calls._parse)
+    watch("_written", calls._written)
+
+    async def handler(request, call):
+        return pb.PredictResponse()
+
+    channel, _ = await serve({"Predict": handler})
+    payload = pb.PredictRequest(model="m" * (LARGE_BYTES if large else 1)).SerializeToString()
+    await unary(channel, payload=payload)
+    assert seen == {"_parse": not large, "_written": not large}
 
 
 async def test_what_is_counted_is_what_the_handler_found(serve):

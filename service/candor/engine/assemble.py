@@ -8,7 +8,7 @@ import numpy as np
 
 from candor.engine.batch import RowSays
 from candor.engine.entry import Entry
-from candor.engine.plan import Plan
+from candor.engine.plan import Plan, labels_of
 from candor.engine.request import Answer, Explanation, Prediction
 from candor.result import CacheStatus, Scores
 
@@ -45,7 +45,8 @@ def assemble(
         )
         for _, of_method in groupby(plan.asks, key=lambda ask: ask.place[0])
     )
-    return Explanation(_prediction(plan, rows), answers, timings_s)
+    labels = labels_of(plan.model, plan.subject)
+    return Explanation(_prediction(plan, rows), answers, timings_s, labels)
 
 
 def _answer(key: str, found: Found) -> Answer:

@@ -1,16 +1,17 @@
 """Interactive explanations: many rows and targets out of one run, the prediction with them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from candor.engine.entry import Entry
+from candor.engine.guard import Guard, refuse_overflow
 from candor.engine.model import Model
 from candor.engine.plan import Ask
 from candor.errors import InternalError
 from candor.explain.explainers import INTERACTIVE
-from candor.explain.subject import CamFormula, Geometry, GradientRun, PathRun, Subject
-from candor.result import Array, Attribution, Explained, Scores
+from candor.explain.subject import Subject
+from candor.result import Array, Attribution, Scores
 
 __all__ = ["RowSays", "entry_of", "frozen", "rows_of", "run_batch"]
 
@@ -28,14 +29,17 @@ def run_batch(
         subject: the same model, as explainers see it.
         asks: what is asked, one or more.
         known: what the model says of a row, where that cannot be rebuilt from scores.
+
+    Raises:
+        InvalidInput: the scores or the map of a row are not finite.
     """
-    witness = _Witness(subject)
+    guard = Guard(subject)
     explain = INTERACTIVE[type(asks[0].options)]
-    attributions = explain(witness, [ask.question for ask in asks], asks[0].options)
+    attributions = explain(guard, [ask.question for ask in asks], asks[0].options)
     if known:
         says = [known[ask.row] for ask in asks]
     else:
-        scores = witness.scores
+        scores = guard.scores
         outputs = None if scores is None else model.outputs_from(scores)
         if scores is None or outputs is None or len(scores.score) != len(asks):
             raise InternalError(f"{attributions[0].method} did not report the scores of its run")
@@ -60,7 +64,12 @@ def rows_of(outputs: Mapping[str, Array], scores: Scores | None, n_rows: int) ->
 
 
 def entry_of(attribution: Attribution, says: RowSays) -> Entry:
-    """An answer that can be kept and shared."""
+    """An answer that can be kept and shared.
+
+    Raises:
+        InvalidInput: the map is not finite: a derivative overflowed where the scores did not.
+    """
+    refuse_overflow(attribution.values, f"the map of {attribution.method} is")
     segments = attribution.segments
     kept = Attribution(
         attribution.method,
@@ -77,47 +86,3 @@ def frozen(array: Array) -> Array:
         array = array.copy()
     array.setflags(write=False)
     return array
-
-
-class _Witness:
-    """A subject that remembers the scores of its last explaining run."""
-
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self.scores: Scores | None = None
-
-    @property
-    def geometry(self) -> Geometry:
-        return self._subject.geometry
-
-    @property
-    def n_classes(self) -> int:
-        return self._subject.n_classes
-
-    def predict(self, x: Array) -> Scores:
-        return self._subject.predict(x)
-
-    def cam(
-        self, x: Array, direction: Array, formula: CamFormula, layer: str, *, normalise: bool
-    ) -> tuple[Scores, Array]:
-        self.scores, maps = self._subject.cam(x, direction, formula, layer, normalise=normalise)
-        return self.scores, maps
-
-    def cam_layer(self, formula: CamFormula, layer: str | None) -> str:
-        return self._subject.cam_layer(formula, layer)
-
-    def gradient(self, x: Array, direction: Array, explained: Explained) -> GradientRun:
-        run = self._subject.gradient(x, direction, explained)
-        self.scores = run.scores
-        return run
-
-    def path(
-        self, x: Array, baseline: Array, alphas: Array, direction: Array, explained: Explained
-    ) -> PathRun:
-        return self._subject.path(x, baseline, alphas, direction, explained)
-
-    def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
-        return self._subject.perturb(x, baseline, segments, masks)
-
-    def slices(self, n: int) -> Iterator[slice]:
-        return self._subject.slices(n)

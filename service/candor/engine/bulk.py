@@ -12,6 +12,7 @@ from candor.engine.assemble import Found
 from candor.engine.batch import entry_of
 from candor.engine.flight import Seat
 from candor.engine.gather import all_of
+from candor.engine.guard import Guard
 from candor.engine.house import House, Landed, keep, named, origin
 from candor.engine.plan import Ask, Plan
 from candor.engine.rows import Rows
@@ -118,7 +119,8 @@ async def _compute(
     explain = BULK[type(ask.options)]
     model = plan.model.id
     says = await rows.says(ask.row)
-    steps = house.pace.timed(model.digest, explain(plan.subject, ask.question, ask.options))
+    work = explain(Guard(plan.subject), ask.question, ask.options)
+    steps = house.pace.timed(model.digest, work)
     observe = partial(watch.observe, says)
     outcome: Attribution | Partial = await house.workers.advance(steps, observe, model.name)
     if isinstance(outcome, Partial):

@@ -14,7 +14,7 @@ from candor.engine.plan import Ask, Plan
 from candor.engine.tiers import Tiers
 from candor.engine.watch import Watch
 from candor.engine.workers import Workers
-from candor.errors import InvalidArgument
+from candor.errors import InvalidArgument, InvalidInput
 from candor.metrics import Metrics
 from candor.result import CacheStatus, Json
 
@@ -89,7 +89,8 @@ def named(ask: Ask, plan: Plan) -> Iterator[None]:
     try:
         yield
     except InvalidArgument as error:
-        if plan.n_rows == 1:
+        # An input that is wrong is named by its row even where it is the only one, as `plan` does.
+        if plan.n_rows == 1 and not isinstance(error, InvalidInput):
             raise
         raise type(error)(f"row {ask.row}: {error}") from error
 

@@ -7,7 +7,6 @@ request can be wrong but what only the model run itself can tell.
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
@@ -19,10 +18,11 @@ from candor.engine.digest import (
     row_digest,
     subject_digest,
 )
+from candor.engine.extent import check_extent
 from candor.engine.model import Model
 from candor.engine.request import ExplainRequest
 from candor.engine.targets import resolve_targets
-from candor.errors import InvalidArgument, InvalidInput, TooLarge, Unsupported
+from candor.errors import InvalidArgument, InvalidInput, InvalidOption, Unsupported
 from candor.explain.explainers import BULK, resolve
 from candor.explain.options import Options
 from candor.explain.parse import check_options, method_name, to_json
@@ -30,12 +30,10 @@ from candor.explain.question import Question
 from candor.explain.subject import Subject
 from candor.result import Array, Target, View
 
-__all__ = ["Ask", "Place", "Plan", "is_bulk", "make_plan"]
+__all__ = ["Ask", "Place", "Plan", "is_bulk", "labels_of", "make_plan"]
 
 Place = tuple[int, int, int]
 """Positions of method, row and target in the request."""
-
-MAX_ANSWERS: Final = 16_384
 
 _unshared = itertools.count()
 
@@ -96,6 +94,11 @@ def is_bulk(options: Options) -> bool:
     return type(options) in BULK
 
 
+def labels_of(model: Model, subject: Subject) -> tuple[str, ...]:
+    """Names of the explained output's classes; () where the model's labels cannot be theirs."""
+    return model.labels if len(model.labels) == subject.n_classes else ()
+
+
 def make_plan(model: Model, request: ExplainRequest, secret: bytes) -> Plan:
     """Encode, validate and resolve a request.
 
@@ -107,26 +110,25 @@ def make_plan(model: Model, request: ExplainRequest, secret: bytes) -> Plan:
     Raises:
         InvalidArgument: no method; or as below, for what exactly is wrong.
         InvalidInput: undecodable, of another shape or dtype, NaN, infinity, an empty batch.
-        InvalidOption, InvalidTarget: the first that is wrong.
+        InvalidOption: a value that is wrong, or a method asked for twice.
+        InvalidTarget: the first that is wrong.
         NotFound: a layer or an output that does not exist.
-        TooLarge: more answers than `MAX_ANSWERS`.
+        TooLarge: more answers than `extent.MAX_ANSWERS`.
         Unsupported: a method that this model does not support, with the reason.
     """
+    n_targets = [len(of_row) for of_row in request.targets]
+    check_extent(len(request.methods), n_targets)
     _check_methods(model, request.methods)
+    subject = model.subject(request.output)
     encoded = model.encode(request.payload)
     tensors = model.check(encoded.tensors)
     rows = tensors[model.input_name]
     _refuse_empty(model.input_name, rows)
     _refuse_non_finite(tensors)
     _check_segments(request.segments, len(rows))
-    targets = resolve_targets(request.targets, len(rows), model.labels, model.n_classes)
-    n_answers = len(request.methods) * sum(map(len, targets))
-    if n_answers > MAX_ANSWERS:
-        raise TooLarge(
-            f"the request asks for {n_answers} explanations (methods x targets of all rows), "
-            f"expected at most {MAX_ANSWERS}"
-        )
-    subject = model.subject(request.output)
+    check_extent(len(request.methods), n_targets, len(rows))
+    labels = labels_of(model, subject)
+    targets = resolve_targets(request.targets, len(rows), labels, subject.n_classes)
     asks = _asks(model, subject, request, tensors, targets, secret)
     return Plan(
         model,
@@ -189,9 +191,16 @@ def _row(array: Array, row: int, n_rows: int) -> Array:
 def _check_methods(model: Model, methods: tuple[Options, ...]) -> None:
     if not methods:
         raise InvalidArgument("the request names no explanation method; expected at least one")
+    seen: set[Options] = set()
     for options in methods:
         check_options(options)
         name = method_name(options)
+        if options in seen:
+            raise InvalidOption(
+                f"{name} is asked for twice with the same options; expected each pair of method "
+                "and options once"
+            )
+        seen.add(options)
         reason = model.methods.get(name, "this build of candor does not know the method")
         if reason is not None:
             raise Unsupported(f"model '{model.id.name}' does not support {name}: {reason}")

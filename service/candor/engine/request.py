@@ -119,11 +119,18 @@ class Explanation:
 
     Attributes:
         answers: by method (in the order asked), then row, then target.
+        labels: of the classes explained; () where the model's labels belong to another output.
     """
 
     prediction: Prediction
     answers: tuple[tuple[tuple[Answer, ...], ...], ...]
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+    @property
+    def n_answers(self) -> int:
+        """Answers of all methods and rows."""
+        return sum(len(row) for rows in self.answers for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,19 @@ def absent_value(given: float | None, geometry: Geometry) -> float:
     Of tokens it is the padding's id, else what the model's manifest says, else 0.
 
     Raises:
-        InvalidOption: a token id that is not a whole number of at least 0.
+        InvalidOption: a token id that is not a whole number of at least 0, or that the model does
+            not know.
     """
     if given is None:
         return float((geometry.pad if geometry.kind == "tokens" else geometry.baseline) or 0)
     if geometry.kind == "tokens" and (given < 0 or not float(given).is_integer()):
         raise InvalidOption(
             f"baseline is {given:g}, expected a token id: a whole number, 0 or more"
+        )
+    if geometry.n_ids is not None and given >= geometry.n_ids:
+        raise InvalidOption(
+            f"baseline is {given:.0f}, expected a token id: the model knows 0 to "
+            f"{geometry.n_ids - 1}"
         )
     return float(given)
 
@@ -45,8 +51,9 @@ def segment_baseline(x: Array, segments: Array, baseline: str | float, geometry:
     Args:
         x: [1, ...], the row.
         segments: int, position-shaped; positions below 0 are never removed and keep their value.
-        baseline: `mean` (of each segment and channel, in float), `zero`, `blur` or a number. Of
-            tokens: `mean` is the unknown word, `zero` padding, a number a token id.
+        baseline: `mean` (of each segment and channel, in float; of a series, of each channel over
+            time), `zero`, `blur` or a number. Of tokens: `mean` is the unknown word, `zero`
+            padding, a number a token id.
         geometry: of the row.
 
     Raises:
@@ -68,6 +75,9 @@ def segment_baseline(x: Array, segments: Array, baseline: str | float, geometry:
 
 def _mean(x: Array, segments: Array, geometry: Geometry) -> Array:
     axis = geometry.channel_axis
+    if geometry.kind == "series":
+        # a slice of time is short and smooth: its own mean is nearly (of one step exactly) itself
+        segments = np.zeros_like(segments)
     channels_last = x[0][..., None] if axis is None else np.moveaxis(x[0], axis, -1)
     values = channels_last.reshape(segments.size, -1)
     labels = np.maximum(segments.ravel(), 0)

@@ -43,6 +43,7 @@ def cam(
 
     Raises:
         InvalidOption, NotFound, Unsupported: as `resolve_cam`.
+        InvalidInput: a row's scores are not finite.
         InvalidTarget: a class that the model does not have.
     Source: Zhou et al. 2016, arXiv:1512.04150; Selvaraju et al. 2017, eq. 1-2, arXiv:1610.02391;
         post-processing of pytorch-grad-cam.

@@ -30,6 +30,7 @@ def gradient(
     or of the target itself (`times_input`).
 
     Raises:
+        InvalidInput: a row's scores are not finite.
         InvalidTarget: a class that the model does not have.
     Source: Simonyan et al. 2014, arXiv:1312.6034; `squared`: the sensitivity analysis of Montavon
         et al. 2018, arXiv:1706.07979.

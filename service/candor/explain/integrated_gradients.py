@@ -18,7 +18,7 @@ from candor.explain.order import coarse_to_fine
 from candor.explain.quadrature import gauss_legendre
 from candor.explain.question import Progress, Question
 from candor.explain.subject import Subject
-from candor.explain.target import Outcome, aim, fixed, measure, one_hot, outcome
+from candor.explain.target import Outcome, aim, fixed, measure_changed, one_hot, outcome
 from candor.explain.trust import finite, map_warnings, trust_record
 from candor.result import Array, Attribution, Json
 
@@ -70,6 +70,7 @@ def integrated_gradients(
     tokens get exactly 0.
 
     Raises:
+        InvalidInput: the model answers one end of the line without a finite number.
         InvalidOption, InvalidTarget: a baseline that is no token; no such class.
     Source: Sundararajan et al. 2017, eq. 1 and proposition 1, arXiv:1703.01365.
     """
@@ -100,12 +101,13 @@ def _line(subject: Subject, question: Question, options: IntegratedGradients) ->
     ends = np.array([1.0, 0.0], dtype=np.float32)
     scores = subject.path(question.x, baseline, ends, toward, explained).scores
     known = aim(question.target, scores)
-    at_row, at_baseline = measure(known, scores, explained).tolist()
+    stands = outcome(known, scores, explained)
+    at_row, at_baseline = measure_changed(known, scores, explained, "at the baseline").tolist()
     return _Line(
         x=question.x,
         baseline=baseline,
         toward=one_hot([known], subject.n_classes),
-        stands=outcome(known, scores, explained),
+        stands=stands,
         change=at_row - at_baseline,
     )
 
@@ -131,7 +133,8 @@ def _integrate(subject: Subject, line: _Line, n_steps: int) -> Iterator[_Integra
 def _is_enough(line: _Line, integral: _Integral, tolerance: float | None) -> bool:
     if tolerance is None or 2 * integral.n_steps > MOST_STEPS:
         return True
-    return _gap(line, integral)[1] <= tolerance
+    relative = _gap(line, integral)[1]
+    return relative <= tolerance or math.isnan(relative)  # which no further step can mend
 
 
 def _gap(line: _Line, integral: _Integral) -> tuple[float, float]:

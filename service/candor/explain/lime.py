@@ -20,7 +20,7 @@ from candor.explain.sampling import distinct_masks, draw_masks
 from candor.explain.segments import Segmentation, cut, segments_kind
 from candor.explain.subject import Subject
 from candor.explain.surrogate import Surrogate, fit, kernel_weights, top_k_stability
-from candor.explain.target import Outcome, aim, fixed, measure, outcome
+from candor.explain.target import Outcome, aim, fixed, measure_changed, outcome
 from candor.explain.trust import finite, map_warnings, numbers, trust_record
 from candor.result import Array, Attribution, Json
 
@@ -77,9 +77,9 @@ def lime(
     target's probability (or score). Positions that are never removed get 0.
 
     Raises:
-        InvalidInput, InvalidOption, InvalidTarget, TooLarge: segments that do not fit the row;
-            options that do not fit its kind; no such class; more segments or samples than memory
-            allows.
+        InvalidInput, InvalidOption, InvalidTarget, TooLarge: segments that do not fit the row, or
+            a model that answers without a finite number; options that do not fit its kind; no such
+            class; more segments or samples than memory allows.
     Source: Ribeiro et al. 2016, arXiv:1602.04938, as implemented by lime 0.2.0.1.
     """
     geometry = subject.geometry
@@ -89,10 +89,14 @@ def lime(
     if segmentation.n == 0:
         yield Progress(0, 1)
         return _nothing_to_remove(subject, question, resolved, segmentation)
-    masks = draw_masks(geometry.kind, segmentation.n, resolved.n_samples, resolved.seed)
-    distinct, index = distinct_masks(masks)
     baseline = segment_baseline(question.x, segmentation.positions, resolved.baseline, geometry)
     still = bool(np.array_equal(baseline, question.x))
+    masks = (
+        np.ones((1, segmentation.n), dtype=bool)  # whatever is removed, the row stays what it is
+        if still
+        else draw_masks(geometry.kind, segmentation.n, resolved.n_samples, resolved.seed)
+    )
+    distinct, index = distinct_masks(masks)
     samples = _Samples(resolved, segmentation, masks, index, still)
     yield Progress(0, len(distinct))
 
@@ -104,7 +108,7 @@ def lime(
     for part in subject.slices(len(distinct)):
         scores = subject.perturb(question.x, baseline, segments, distinct[part])
         stands = stands or outcome(aim(question.target, scores), scores, explained)
-        values[part] = measure(stands.aim, scores, explained)
+        values[part] = measure_changed(stands.aim, scores, explained, "with segments removed")
         best = partial(_answer, samples, stands, values[: part.stop], complete=False)
         yield Progress(part.stop, len(distinct), best)
     if stands is None:
@@ -123,7 +127,7 @@ def _answer(samples: _Samples, stands: Outcome, values: Array, *, complete: bool
     by_segment = np.append(surrogate.coefficients, 0.0)  # the last is for positions of -1
     attributions = by_segment[positions].astype(np.float32)
     warnings = [
-        *map_warnings(attributions),
+        *map_warnings(attributions, _cure(samples.segmentation)),
         *_warnings(surrogate, stability, n_samples, still=samples.still),
     ]
     trust = trust_record(
@@ -144,8 +148,8 @@ def _figures(
         "n_samples": n_samples,
         "n_segments": segmentation.n,
         "segmentation": segmentation.kind,
-        "r2": surrogate.r2,
-        "out_of_sample_r2": surrogate.out_of_sample_r2,
+        "r2": finite(surrogate.r2),
+        "out_of_sample_r2": finite(surrogate.out_of_sample_r2),
         "intercept": finite(surrogate.intercept),
         "local_prediction": finite(surrogate.local_prediction),
         "coefficients": numbers(surrogate.coefficients),
@@ -156,11 +160,11 @@ def _figures(
 
 
 def _warnings(surrogate: Surrogate, stability: float, n_samples: int, *, still: bool) -> list[str]:
+    if still:
+        return ["still: the baseline equals the input, so that removing changes nothing"]
     warnings = []
     n_segments = len(surrogate.coefficients)
-    if still:
-        warnings.append("still: the baseline equals the input, so that removing changes nothing")
-    elif surrogate.r2 is None:
+    if surrogate.r2 is None:
         warnings.append("flat: no perturbation moved the target at all")
     elif surrogate.out_of_sample_r2 is not None and surrogate.out_of_sample_r2 < POOR_FIT:
         warnings.append(
@@ -177,6 +181,12 @@ def _warnings(surrogate: Surrogate, stability: float, n_samples: int, *, still: 
             f"unstable: redrawn samples would keep {stability:.0%} of the top segments; use more"
         )
     return warnings
+
+
+def _cure(segmentation: Segmentation) -> str:
+    """What helps against a map of one value: some pictures look to slic and quickshift like one."""
+    by_look = segmentation.kind in ("slic", "quickshift")
+    return "use segments=grid" if by_look and segmentation.n == 1 else ""
 
 
 def _nothing_to_remove(

@@ -13,7 +13,7 @@ from candor.explain.options import Occlusion
 from candor.explain.order import coarse_to_fine
 from candor.explain.question import Progress, Question
 from candor.explain.subject import Geometry, Subject
-from candor.explain.target import Outcome, aim, fixed, measure, outcome
+from candor.explain.target import Outcome, aim, fixed, measure_changed, outcome
 from candor.explain.trust import map_warnings, trust_record
 from candor.explain.windows import NONE, Windows, covering, slide
 from candor.result import Array, Attribution, Json
@@ -75,11 +75,12 @@ def occlusion(
     """Cover the row window by window; a window covers all channels.
 
     The value of a position is the mean, over the windows that cover it, of the target's loss, in
-    the target's own units. Windows that hold only the baseline lose exactly 0 and are not run.
+    the target's own units; `channels=keep` repeats it for each channel. Windows that hold only the
+    baseline lose exactly 0 and are not run.
 
     Raises:
-        InvalidOption, InvalidTarget, TooLarge: window or stride do not fit; no such class; too many
-            windows.
+        InvalidInput, InvalidOption, InvalidTarget, TooLarge: the model answers without a finite
+            number; window or stride do not fit; no such class; too many windows.
     Source: Zeiler and Fergus 2014, arXiv:1311.2901; captum's Occlusion.
     """
     geometry = subject.geometry
@@ -98,7 +99,7 @@ def occlusion(
         keep = ~covering(plan.windows, chosen[part])
         scores = subject.perturb(question.x, baseline, segments, keep)
         stands = stands or outcome(aim(question.target, scores), scores, explained)
-        values[part] = measure(stands.aim, scores, explained)
+        values[part] = measure_changed(stands.aim, scores, explained, "with a window covered")
         best = partial(_answer, plan, geometry, stands, values[: part.stop], complete=False)
         yield Progress(part.stop, len(chosen), best)
     if stands is None:
@@ -145,7 +146,7 @@ def _answer(
         n_evaluations=len(values),
         complete=complete,
         figures=figures,
-        warnings=map_warnings(attributions),
+        warnings=map_warnings(attributions, "use a smaller window" if known.size == 1 else ""),
     )
     return Attribution("occlusion", attributions, trust)
 

@@ -32,7 +32,9 @@ _LAYER = Spec(
 )
 _NORMALISE = Spec("flag", "map to 0..1 as pytorch-grad-cam does; false: the score's own units")
 _CHANNELS = Spec(
-    "choice", "one value per position, or one per channel of it", choices=("sum", "keep")
+    "choice",
+    "sum over channels to one value per position, or keep one per channel of it",
+    choices=("sum", "keep"),
 )
 _BASELINE = Spec(
     "number",
@@ -143,7 +145,17 @@ class Occlusion:
         },
     )
     baseline: float | None = field(default=None, metadata={"spec": _BASELINE})
-    channels: Channels = field(default="sum", metadata={"spec": _CHANNELS})
+    channels: Channels = field(
+        default="sum",
+        metadata={
+            "spec": Spec(
+                "choice",
+                "a window covers all channels: one value per position, or (keep) the same value "
+                "repeated for each channel of it",
+                choices=("sum", "keep"),
+            )
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +210,9 @@ class Lime:
         metadata={
             "spec": Spec(
                 "choice or number",
-                "what stands where a segment is absent: its mean, zero, a blurred copy or a number "
-                "in the model's input space (tokens: the unknown word, padding, or a token id)",
+                "what stands where a segment is absent: its mean (series: each channel's mean over "
+                "time), zero, a blurred copy or a number in the model's input space (tokens: the "
+                "unknown word, padding, or a token id)",
                 choices=("mean", "zero", "blur"),
                 low=-1e6,
                 high=1e6,

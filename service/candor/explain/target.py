@@ -1,15 +1,26 @@
 """From a target as asked to the numbers that are explained."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from candor.errors import InvalidTarget
+from candor.errors import InvalidInput, InvalidTarget
 from candor.explain.subject import Subject
 from candor.result import Array, Explained, Scores, Target
 
-__all__ = ["Aim", "Outcome", "aim", "directions", "fixed", "measure", "one_hot", "outcome"]
+__all__ = [
+    "Aim",
+    "Outcome",
+    "aim",
+    "directions",
+    "fixed",
+    "measure",
+    "measure_changed",
+    "one_hot",
+    "outcome",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +74,12 @@ def aim(target: Target, scores: Scores, row: int = 0) -> Aim:
 
     Raises:
         InvalidTarget: as `fixed`; also where the class compared with turns out to be the top one.
+        InvalidInput: a score is NaN, so that the row has no top class.
     """
     known = fixed(target, scores.score.shape[1])
     if known is not None:
         return known
+    _refuse_nan(scores, row)
     top = int(np.argmax(scores.score[row]))
     if top == target.minus:
         raise InvalidTarget(f"class {top} is this row's top class and is compared with itself")
@@ -105,8 +118,44 @@ def measure(of: Aim, scores: Scores, explained: Explained) -> Array:
     return plus if of.minus is None else plus - values[:, of.minus].astype(np.float64)
 
 
+def measure_changed(of: Aim, scores: Scores, explained: Explained, what: str) -> Array:
+    """As `measure`, of inputs that are not the caller's own; `what` says what was done to them.
+
+    Raises:
+        InvalidInput: a value is not finite, so that nothing can be compared with it.
+    """
+    values = measure(of, scores, explained)
+    if not np.isfinite(values).all():
+        wrong = values[~np.isfinite(values)][0]
+        raise InvalidInput(
+            f"the model's {explained} of the target is not finite ({wrong:g}) {what}, so that "
+            "there is nothing to compare with; use another baseline"
+        )
+    return values
+
+
 def outcome(of: Aim, scores: Scores, explained: Explained, row: int = 0) -> Outcome:
-    """What the model says of one row about the target."""
-    score = float(measure(of, scores, "score")[row])
-    probability = float(measure(of, scores, "probability")[row])
+    """What the model says of one row about the target.
+
+    Raises:
+        InvalidInput: a score of the row is NaN, or what is explained is not finite.
+    """
+    _refuse_nan(scores, row)
+    with np.errstate(invalid="ignore"):  # a difference of infinities
+        score = float(measure(of, scores, "score")[row])
+        probability = float(measure(of, scores, "probability")[row])
+    if not math.isfinite(score if explained == "score" else probability):
+        raise _not_finite(f"score {score:g}, probability {probability:g} of the target")
     return Outcome(of, explained, score, probability)
+
+
+def _refuse_nan(scores: Scores, row: int) -> None:
+    if np.isnan(scores.score[row]).any():
+        raise _not_finite("score nan")
+
+
+def _not_finite(found: str) -> InvalidInput:
+    return InvalidInput(
+        f"the model's scores are not finite for this input ({found}), so that there is nothing to "
+        "explain; its values may be too large for the model's arithmetic"
+    )

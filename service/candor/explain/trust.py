@@ -82,18 +82,30 @@ def trust_record(
     }
 
 
-def map_warnings(values: Array) -> list[str]:
-    """What any map may have to be warned of: nothing in it, or the same everywhere."""
+def map_warnings(values: Array, cure: str = "") -> list[str]:
+    """What any map may have to be warned of: no numbers, nothing in it, or the same everywhere.
+
+    Args:
+        values: of the map.
+        cure: what to do about the same value everywhere, where the method knows it.
+    """
+    n_wrong = values.size - int(np.count_nonzero(np.isfinite(values)))
+    if n_wrong:
+        return [
+            f"not finite: {n_wrong} of {values.size} values are NaN or infinite, where the "
+            "model's arithmetic or its derivative has no number"
+        ]
     if not np.any(values):
         return ["empty: every value is zero, nothing in the input moves the target"]
     if values.size > 1 and np.ptp(values) <= 1e-12 * float(np.abs(values).max()):
-        return ["constant: every position has the same value, the map shows no place"]
+        hint = f"; {cure}" if cure else ""
+        return [f"constant: every position has the same value, the map shows no place{hint}"]
     return []
 
 
-def finite(value: float) -> float | None:
-    """The number, or None where JSON has no word for it."""
-    return float(value) if math.isfinite(value) else None
+def finite(value: float | None) -> float | None:
+    """The number, or None where there is none or JSON has no word for it."""
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def numbers(values: Array) -> list[Json]:
@@ -102,7 +114,8 @@ def numbers(values: Array) -> list[Json]:
 
 
 def _saturation(outcome: Outcome) -> list[str]:
-    if outcome.explained == "score" or abs(outcome.probability) <= SATURATED:
+    # NaN is not saturated, but no comparison with it is true
+    if outcome.explained == "score" or not abs(outcome.probability) > SATURATED:
         return []
     return [
         f"saturated: the probability is {outcome.probability:.6f}, so that its changes are tiny; "

@@ -1,7 +1,7 @@
 """From a model's bytes and manifest to the blueprint of its programs, or the reason why not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import ModelProto
@@ -13,6 +13,7 @@ from candor.runtime.geometry import geometry_of
 from candor.runtime.manifest import Manifest
 from candor.runtime.programs.blueprint import Activation, Blueprint
 from candor.runtime.tokens import Tokenizer
+from candor.runtime.vocabulary import known_ids
 
 __all__ = ["Plan", "plan_explanations"]
 
@@ -79,6 +80,9 @@ def plan_explanations(
     _check_labels(manifest, max(2, found.n_classes))
     _check_embedding(graph, manifest)
     geometry = geometry_of(graph, name, manifest, tokenizer)
+    if geometry.kind == "tokens":
+        listed = {name: len(tokenizer.ids)} if tokenizer else {}
+        geometry = replace(geometry, n_ids=known_ids(proto.graph, listed).get(name))
     blueprint = Blueprint(
         graph=graph,
         anatomy=found,

@@ -1,5 +1,9 @@
 """How a row of a model's input is laid out: by the manifest, else by the graph's sizes."""
 
+from collections import deque
+
+from onnx import NodeProto
+
 from candor.autodiff import Graph
 from candor.autodiff.values import FLOATS
 from candor.errors import Unsupported
@@ -12,6 +16,17 @@ __all__ = ["geometry_of"]
 
 # Sizes that a channel axis has in practice: gray, colour, colour with alpha.
 _CHANNELS = frozenset({1, 3, 4})
+
+_CHANNELS_SECOND = frozenset(
+    {"AveragePool", "BatchNormalization", "Conv", "ConvInteger", "ConvTranspose",
+     "GroupNormalization", "InstanceNormalization", "LpPool", "MaxPool", "QLinearConv"}
+)  # fmt: skip
+_CHANNELS_THIRD = frozenset({"GRU", "LSTM", "RNN"})
+_KEEPS_AXES = frozenset(
+    {"Abs", "Add", "Cast", "Clip", "DequantizeLinear", "Div", "Dropout", "Exp", "Identity", "Log",
+     "Max", "Min", "Mul", "Neg", "Pad", "Pow", "QuantizeLinear", "Relu", "Sigmoid", "Sqrt", "Sub",
+     "Tanh", "Where"}
+)  # fmt: skip
 
 _KIND_BY_RANK: dict[int, Kind] = {4: "image", 3: "series", 2: "tabular"}
 
@@ -68,6 +83,56 @@ def _channel_axis(graph: Graph, name: str, kind: Kind, section: InputSection | N
     last = len(shape) - 2
     if kind == "image":
         return last if shape[-1] in _CHANNELS and shape[1] not in _CHANNELS else 0
-    # A series that goes straight into a convolution is [n, channels, t], as convolutions want it.
-    convolved = any(node.op_type == "Conv" for node in graph.consumers(name))
-    return 0 if convolved else last
+    axis = _axis_of_features(graph, name, len(shape))
+    return last if axis is None else axis - 1
+
+
+def _axis_of_features(graph: Graph, name: str, rank: int) -> int | None:
+    """The input's axis that the first layer with an opinion takes for channels; None: no such.
+
+    What stands before that layer (a normalisation, a cast, padding) keeps the axes or reorders
+    them; `axes` says for each axis of the value which one of the input it was.
+    """
+    waiting: deque[tuple[str, tuple[int | None, ...]]] = deque([(name, tuple(range(rank)))])
+    seen = {name}
+    while waiting:
+        value, axes = waiting.popleft()
+        for node in graph.consumers(value):
+            if (at := _feature_axis(node)) is not None and node.input[0] == value:
+                # 0 is the batch: rows folded into it leave nothing to read off
+                return axes[at] or None if at < len(axes) else None
+            moved = _moved(graph, node, axes)
+            if moved is not None and node.output[0] not in seen:
+                seen.add(node.output[0])
+                waiting.append((node.output[0], moved))
+    return None
+
+
+def _feature_axis(node: NodeProto) -> int | None:
+    """Where an operator's specification puts the channels of its first operand."""
+    if node.op_type in _CHANNELS_SECOND:
+        return 1
+    return 2 if node.op_type in _CHANNELS_THIRD else None
+
+
+def _moved(
+    graph: Graph, node: NodeProto, axes: tuple[int | None, ...]
+) -> tuple[int | None, ...] | None:
+    """The axes behind a node that keeps or reorders them; None behind any other."""
+    if node.op_type in _KEEPS_AXES:
+        return axes if graph.rank(node.output[0]) == len(axes) else None
+    if node.op_type == "Transpose":
+        order = next((a.ints for a in node.attribute if a.name == "perm"), None)
+        return tuple(axes[at] for at in order) if order else axes[::-1]
+    if node.op_type not in ("Squeeze", "Unsqueeze"):
+        return None
+    given = graph.constant(node.input[1]) if len(node.input) > 1 else None
+    rank = graph.rank(node.output[0])
+    if given is None or rank is None:
+        return None
+    if node.op_type == "Squeeze":
+        gone = {int(at) % len(axes) for at in given.ravel()}
+        return tuple(axis for at, axis in enumerate(axes) if at not in gone)
+    new = {int(at) % rank for at in given.ravel()}
+    rest = iter(axes)
+    return tuple(None if at in new else next(rest) for at in range(rank))

@@ -1,19 +1,45 @@
-"""What ONNX Runtime must not be given, because it ends the process instead of failing the run.
+"""What ONNX Runtime must not be given: it would end the process, or quietly take it for another.
 
-Seen with 1.31: LSTM and GRU without rows, GRU without steps.
+Seen with 1.31: LSTM and GRU without rows, GRU without steps end the process.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from onnx import GraphProto
 
 from candor.autodiff.order import subgraphs
 from candor.errors import InvalidInput
 from candor.result import Array
+from candor.runtime.vocabulary import known_ids, refuse_unknown_ids
 
-__all__ = ["has_recurrent", "refuse_empty"]
+__all__ = ["Hazards", "find_hazards", "has_recurrent", "refuse_empty"]
 
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hazards:
+    """What to look out for in a model's tensors.
+
+    Attributes:
+        recurrent: whether tensors without elements are dangerous.
+        ids: how many token ids an input knows.
+    """
+
+    recurrent: bool
+    ids: Mapping[str, int]
+
+    def refuse(self, tensors: Mapping[str, Array]) -> None:
+        """Refuse what the model must not be given; raises InvalidInput."""
+        if self.recurrent:
+            refuse_empty(tensors)
+        refuse_unknown_ids(tensors, self.ids)
+
+
+def find_hazards(graph: GraphProto, vocabulary: Mapping[str, int]) -> Hazards:
+    """Read off the graph what to look out for; `vocabulary` as in `vocabulary.known_ids`."""
+    return Hazards(has_recurrent(graph), known_ids(graph, vocabulary))
 
 
 def has_recurrent(graph: GraphProto) -> bool:

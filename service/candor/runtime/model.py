@@ -19,7 +19,7 @@ from candor.result import Array, Encoded, ModelId, Payload, Scores
 from candor.runtime.blueprints import Plan, plan_explanations
 from candor.runtime.compiled import EXPLANATIONS, Compiled
 from candor.runtime.files import ModelFile, read_model
-from candor.runtime.hazards import has_recurrent, refuse_empty
+from candor.runtime.hazards import find_hazards
 from candor.runtime.manifest import Manifest, load_manifest
 from candor.runtime.preprocess import Preprocessing, encode, plan
 from candor.runtime.repository import Folder
@@ -61,12 +61,12 @@ class Model:
         self.id = model_id
         self.manifest = manifest
         self._file = file
-        self._recurrent = has_recurrent(file.proto.graph)
         self._policy = policy
         self._session = self._open(file.proto)
         self._preprocessing: Preprocessing = plan(
             manifest, self._session.inputs, max_image_pixels=policy.max_image_pixels
         )
+        self._hazards = find_hazards(file.proto.graph, self._preprocessing.vocabulary)
         self._lock = Lock()
         self._compiled: dict[str | None, Compiled] = {}
         self._plans: dict[str | None, Plan | Unsupported] = {}
@@ -143,11 +143,11 @@ class Model:
         """Check names, dtypes and shapes: `runtime.specs.check_tensors`.
 
         Raises:
-            InvalidInput: also where an empty tensor would end the process (`runtime.hazards`).
+            InvalidInput: also a token id that the model does not know, and an empty tensor where it
+                would end the process (`runtime.hazards`).
         """
         checked = check_tensors(self.inputs, tensors)
-        if self._recurrent:
-            refuse_empty(checked)
+        self._hazards.refuse(checked)
         return checked
 
     def run(self, tensors: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:

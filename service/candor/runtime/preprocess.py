@@ -62,6 +62,11 @@ class Preprocessing:
     images: ImagePlan | None = None
     texts: TextPlan | None = None
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """How many tokens the manifest has for an input; empty where it has none."""
+        return {self.texts.spec.name: len(self.texts.tokenizer.ids)} if self.texts else {}
+
 
 def plan(
     manifest: Manifest,
@@ -124,19 +129,26 @@ def _encode_images(payload: Images, preprocessing: Preprocessing) -> Encoded:
         raise _not_prepared("pictures", preprocessing)
     if not payload.encoded:
         raise InvalidInput("the request holds no picture; one a row is needed")
-    rows, views, n_pixels = [], [], 0
+    _refuse_large(payload.encoded, found.max_pixels)
+    rows, views = [], []
     for row, encoded in enumerate(payload.encoded):
         picture = images.decode(encoded, row, found.max_pixels)
-        n_pixels += picture.width * picture.height
-        if n_pixels > found.max_pixels * _FULL_PICTURES:
-            raise TooLarge(
-                f"row {row}: the pictures up to this one have {n_pixels} pixels together, the "
-                f"limit of one request is {found.max_pixels * _FULL_PICTURES}; send several"
-            )
         fitted, view = images.fit(picture, found.size, found.section.resize)
         rows.append(_pixels(fitted, found))
         views.append(view)
     return _checked(preprocessing, found.spec, np.stack(rows), tuple(views))
+
+
+def _refuse_large(encoded: Sequence[bytes], max_pixels: int) -> None:
+    """Add up what the headers say, before any picture is decoded."""
+    n_pixels = 0
+    for row, content in enumerate(encoded):
+        n_pixels += images.count_pixels(content, row, max_pixels)
+        if n_pixels > max_pixels * _FULL_PICTURES:
+            raise TooLarge(
+                f"row {row}: the pictures up to this one have {n_pixels} pixels together, the "
+                f"limit of one request is {max_pixels * _FULL_PICTURES}; send several"
+            )
 
 
 def _encode_texts(payload: Texts, preprocessing: Preprocessing) -> Encoded:

@@ -142,7 +142,7 @@ def _check_names(specs: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> N
     for name in tensors:
         if name not in names:
             close = get_close_matches(name, names, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            hint = f"; did you mean '{close[0]}'?" if close else "."
             raise InvalidInput(f"there is no input '{name}'{hint} The model takes {known}")
     missing = [name for name in names if name not in tensors]
     if missing:

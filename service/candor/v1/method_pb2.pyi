@@ -28,7 +28,7 @@ class _ChannelsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Channels.Val
     CHANNELS_UNSPECIFIED: _Channels.ValueType  # 0
     """The default: sum."""
     CHANNELS_SUM: _Channels.ValueType  # 1
-    """One value a position."""
+    """One value a position: the sum over its channels where each has its own (gradients)."""
     CHANNELS_KEEP: _Channels.ValueType  # 2
     """Values in the shape of what was differentiated."""
 
@@ -38,7 +38,7 @@ class Channels(_Channels, metaclass=_ChannelsEnumTypeWrapper):
 CHANNELS_UNSPECIFIED: Channels.ValueType  # 0
 """The default: sum."""
 CHANNELS_SUM: Channels.ValueType  # 1
-"""One value a position."""
+"""One value a position: the sum over its channels where each has its own (gradients)."""
 CHANNELS_KEEP: Channels.ValueType  # 2
 """Values in the shape of what was differentiated."""
 Global___Channels: _TypeAlias = Channels  # noqa: Y015
@@ -267,7 +267,7 @@ class Gradient(_message.Message):
     times_input: _builtins.bool
     """Multiply the derivative by the input (false)."""
     channels: Global___Channels.ValueType
-    """Sum over channels, or keep them."""
+    """Sum over the channels of a position (the default), or keep each."""
     def __init__(
         self,
         *,
@@ -302,7 +302,7 @@ class IntegratedGradients(_message.Message):
     baseline: _builtins.float
     """Where the line starts, in the model's input space (0)."""
     channels: Global___Channels.ValueType
-    """Sum over channels, or keep them."""
+    """Sum over the channels of a position (the default), or keep each."""
     def __init__(
         self,
         *,
@@ -343,7 +343,9 @@ class Occlusion(_message.Message):
     baseline: _builtins.float
     """What covers, in the model's input space (0)."""
     channels: Global___Channels.ValueType
-    """Sum over channels, or keep them."""
+    """A window covers all channels of its positions, so each position has one value, the target's loss
+    (sum, the default); keep repeats that value for every channel.
+    """
     @_builtins.property
     def window(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Extent of the window on each axis of a position; default: an eighth of each side, at least 1."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -24,6 +25,7 @@ from candor.engine.deadline import Deadline
 from candor.errors import CandorError, InternalError, InvalidArgument, TooLarge
 from candor.metrics import UNKNOWN_MODEL, Metrics
 from candor.result import ModelId
+from candor.wire.offload import LARGE_BYTES, offloaded
 from candor.wire.status import details_of, status_of, trailers_of
 
 __all__ = ["Call", "Context", "Frame", "Routes", "service_handler"]
@@ -46,12 +48,15 @@ class Call:
         model: the model that answers, once the handler has found it; for log and metrics.
         methods: what is counted when the call ends: `predict`, or the explanations; () is not
             counted.
+        large: whether reading the request, or writing the answer, takes long enough to be done off
+            the event loop; set by the frame for the one, by the handler for the other.
     """
 
     request_id: str
     deadline: Deadline
     model: ModelId | None = None
     methods: tuple[str, ...] = ()
+    large: bool = False
 
 
 # The request's type is known to the route and to the handler, not to the table between them.
@@ -98,16 +103,16 @@ def _served(
 
     async def unary(payload: bytes, context: Context) -> bytes:
         async with _framed(rpc, context, frame.metrics) as call:
-            response: Message = await handler(_parse(request_type, payload), call)
-            return _written(response, frame)
+            response: Message = await handler(await _parsed(request_type, payload, call), call)
+            return await _sent(response, call, frame)
 
     async def stream(payload: bytes, context: Context) -> AsyncGenerator[bytes, None]:
         async with (
             _framed(rpc, context, frame.metrics) as call,
-            aclosing(handler(_parse(request_type, payload), call)) as responses,
+            aclosing(handler(await _parsed(request_type, payload, call), call)) as responses,
         ):
             async for response in responses:
-                yield _written(response, frame)
+                yield await _sent(response, call, frame)
 
     # Without serialisers gRPC hands the bytes through.
     if method.server_streaming:
@@ -124,6 +129,15 @@ def _unserved(rpc: str, method: MethodDescriptor) -> "grpc.RpcMethodHandler[byte
     if method.client_streaming:
         return grpc.stream_stream_rpc_method_handler(refuse)
     return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+async def _parsed(request_type: type[Message], payload: bytes, call: Call) -> Message:
+    call.large = len(payload) > LARGE_BYTES
+    return await offloaded(partial(_parse, request_type, payload), large=call.large)
+
+
+async def _sent(response: Message, call: Call, frame: Frame) -> bytes:
+    return await offloaded(partial(_written, response, frame), large=call.large)
 
 
 def _parse(request_type: type[Message], payload: bytes) -> Message:

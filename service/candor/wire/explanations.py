@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from candor.engine.engine import Engine
-from candor.engine.request import Explanation
+from candor.engine.request import ExplainRequest, Explanation
 from candor.v1 import explanation_pb2 as pb
 from candor.wire.calls import Call, Routes
 from candor.wire.lookup import Models, find_model
+from candor.wire.offload import MANY, offloaded
 from candor.wire.overlays import draw_overlays
 from candor.wire.progress import Report, with_reports
 from candor.wire.requests import explain_request, opacity_of, predict_request
@@ -43,39 +44,45 @@ class Explanations:
         """Classify every row."""
         call.methods = ("predict",)
         await self._find(request, call)
-        prediction = await self.engine.predict(predict_request(request), call.deadline)
-        return pb.PredictResponse(prediction=prediction_message(prediction, request.outputs))
+        asked = await offloaded(partial(predict_request, request), large=call.large)
+        prediction = await self.engine.predict(asked, call.deadline)
+        call.large |= len(prediction.views) > MANY
+        write = partial(prediction_message, prediction, request.outputs)
+        return pb.PredictResponse(prediction=await offloaded(write, large=call.large))
 
     async def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         """Classify and explain every row."""
-        call.methods = _methods(request)
-        await self._find(request, call)
-        explanation = await self.engine.explain(explain_request(request), call.deadline)
-        return await _response(request, explanation)
+        asked = await self._read(request, call)
+        explanation = await self.engine.explain(asked, call.deadline)
+        return await _response(request, explanation, call)
 
     async def explain_stream(
         self, request: pb.ExplainStreamRequest, call: Call
     ) -> AsyncGenerator[pb.ExplainStreamResponse, None]:
         """As `explain`, with progress on the way."""
         explain = request.explain
-        call.methods = _methods(explain)
-        await self._find(explain, call)
-        asked = explain_request(explain)
+        asked = await self._read(explain, call)
         run = partial(self.engine.explain, asked, call.deadline)
         async with aclosing(with_reports(run)) as events:
             async for event in events:
                 if isinstance(event, Report):
                     yield pb.ExplainStreamResponse(progress=_progress(event))
                 else:
-                    yield pb.ExplainStreamResponse(result=await _response(explain, event))
+                    yield pb.ExplainStreamResponse(result=await _response(explain, event, call))
 
     async def estimate(self, request: pb.EstimateRequest, call: Call) -> pb.EstimateResponse:
         """Say what an explanation would cost."""
         await self._find(request.explain, call)
-        cost = await self.engine.estimate(explain_request(request.explain))
+        read = partial(explain_request, request.explain)
+        cost = await self.engine.estimate(await offloaded(read, large=call.large))
         return pb.EstimateResponse(
             model_calls=cost.model_calls, milliseconds=cost.milliseconds, bytes=cost.bytes
         )
+
+    async def _read(self, request: pb.ExplainRequest, call: Call) -> ExplainRequest:
+        call.methods = await offloaded(partial(_methods, request), large=call.large)
+        await self._find(request, call)
+        return await offloaded(partial(explain_request, request), large=call.large)
 
     async def _find(self, request: pb.PredictRequest | pb.ExplainRequest, call: Call) -> None:
         model = await find_model(self.store, request.model, request.version)
@@ -85,11 +92,15 @@ class Explanations:
             opacity_of(request)
 
 
-async def _response(request: pb.ExplainRequest, explanation: Explanation) -> pb.ExplainResponse:
+async def _response(
+    request: pb.ExplainRequest, explanation: Explanation, call: Call
+) -> pb.ExplainResponse:
     opacity = opacity_of(request)
     pictures = request.input.images.images
     overlays = {} if opacity is None else await draw_overlays(explanation, pictures, opacity)
-    return explain_response(explanation, request.outputs, overlays)
+    call.large |= explanation.n_answers > MANY
+    write = partial(explain_response, explanation, request.outputs, overlays)
+    return await offloaded(write, large=call.large)
 
 
 def _methods(request: pb.ExplainRequest) -> tuple[str, ...]:

@@ -5,19 +5,23 @@ A request without anything of `candor.*` in it answers what Triton would answer 
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
+from candor.engine.deadline import Deadline
 from candor.engine.engine import Engine
 from candor.engine.request import PredictRequest
 from candor.errors import InvalidModel, NotFound
 from candor.explain.parse import method_name
 from candor.inference.v2 import grpc_service_pb2 as pb
+from candor.runtime.model import Model
 from candor.wire.calls import Call, Routes
 from candor.wire.health import Readiness
 from candor.wire.lookup import Models, find_model
+from candor.wire.offload import MANY, offloaded
 from candor.wire.oip_models import index_entry, model_config, model_metadata
 from candor.wire.oip_parameters import scalars
-from candor.wire.oip_requests import read_request, tightened
+from candor.wire.oip_requests import Asked, read_request, tightened
 from candor.wire.oip_responses import explain_response, predict_response
 
 __all__ = ["SERVICE", "Inference"]
@@ -111,14 +115,28 @@ class Inference:
         call.methods = ("predict",)
         model = await find_model(self.store, request.model_name, request.model_version)
         call.model = model.id
-        asked = read_request(request, model)
-        deadline = tightened(call.deadline, scalars(request.parameters))
+        read = partial(_read, request, model, call)
+        asked, deadline = await offloaded(read, large=call.large)
         if isinstance(asked.request, PredictRequest):
             prediction = await self.engine.predict(asked.request, deadline)
-            return predict_response(request.id, prediction, asked)
+            call.large |= _ranks(asked) and len(prediction.views) > MANY
+            write = partial(predict_response, request.id, prediction, asked)
+            return await offloaded(write, large=call.large)
         call.methods = tuple(map(method_name, asked.request.methods))
         explanation = await self.engine.explain(asked.request, deadline)
-        return explain_response(request.id, explanation, asked)
+        call.large |= explanation.n_answers > MANY
+        explained = partial(explain_response, request.id, explanation, asked)
+        return await offloaded(explained, large=call.large)
+
+
+def _read(request: pb.ModelInferRequest, model: Model, call: Call) -> tuple[Asked, Deadline]:
+    asked = read_request(request, model)
+    return asked, tightened(call.deadline, scalars(request.parameters))
+
+
+def _ranks(asked: Asked) -> bool:
+    """Whether classes are written one by one; arrays are copied whole."""
+    return any(asked.outputs.values())
 
 
 def _version() -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from candor.engine.deadline import Deadline
+from candor.engine.extent import check_extent
 from candor.engine.request import ExplainRequest, PredictRequest, TargetSpec
 from candor.errors import InvalidInput, InvalidOption
 from candor.explain.options import METHODS
@@ -157,7 +158,10 @@ def _explain(
     if _TARGET in ours:
         if targets:
             raise InvalidOption(f"targets are given as parameter and as input '{_TARGET}'")
-        targets, several = _target_rows(ours[_TARGET]), ours[_TARGET].ndim == 2
+        rows = _target_rows(ours[_TARGET])
+        check_extent(len(question.methods), list(map(len, rows)))
+        targets = tuple(tuple(map(TargetSpec, row)) for row in rows)
+        several = ours[_TARGET].ndim == 2
     request = ExplainRequest(
         model=message.model_name,
         payload=payload,
@@ -173,11 +177,11 @@ def _explain(
     return Asked(request, outputs, several)
 
 
-def _target_rows(tensor: Array) -> tuple[tuple[TargetSpec, ...], ...]:
+def _target_rows(tensor: Array) -> list[list[int]]:
     if tensor.dtype.kind not in "iu" or tensor.ndim not in (1, 2):
         raise InvalidInput(
             f"input '{_TARGET}' is {tensor.dtype} {list(tensor.shape)}; expected INT64 [n], or "
             "[n, t] for several targets a row"
         )
-    rows = tensor.reshape(len(tensor), -1).tolist()
-    return tuple(tuple(map(TargetSpec, row)) for row in rows)
+    rows: list[list[int]] = tensor.reshape(len(tensor), -1).tolist()
+    return rows

@@ -28,7 +28,7 @@ async def draw_overlays(
             answer.attribution,
             view if isinstance(view, ImageView) else None,
             opacity=opacity,
-            caption=caption(answer.attribution.trust, prediction.labels),
+            caption=caption(answer.attribution.trust, explanation.labels),
         )
 
     return {

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from candor.engine.extent import check_extent
 from candor.engine.request import CachePolicy, ExplainRequest, PredictRequest, TargetSpec
 from candor.errors import InvalidInput, InvalidOption, InvalidTarget
 from candor.explain.parse import parse_options
@@ -49,6 +50,7 @@ def explain_request(request: pb.ExplainRequest) -> ExplainRequest:
         InvalidInput: no rows, or a malformed tensor.
         InvalidOption: no method, an option that is unknown or out of range.
         InvalidTarget: a difference without one of its classes.
+        TooLarge: more answers than one request may ask for.
     """
     if not request.methods:
         names = ", ".join(METHOD_NAMES)
@@ -57,6 +59,7 @@ def explain_request(request: pb.ExplainRequest) -> ExplainRequest:
         raise InvalidOption(f"explained is {request.explained}; expected 1 (score) or 2")
     if request.cache not in _CACHE:
         raise InvalidOption(f"cache is {request.cache}; expected 1 (use), 2 (refresh), 3 (bypass)")
+    check_extent(len(request.methods), [len(row.targets) for row in request.targets])
     return ExplainRequest(
         model=request.model,
         payload=_payload(request.input),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from candor.engine.deadline import Deadline
-from candor.engine.plan import MAX_ANSWERS
+from candor.engine.extent import MAX_ANSWERS
 from candor.engine.request import TargetSpec
 from candor.errors import (
     InvalidArgument,
@@ -137,10 +137,10 @@ async def test_large_batches_are_cut_so_that_none_holds_its_slot_for_long():
 async def test_the_same_question_twice_in_a_request_is_computed_once():
     async with rig() as house:
         x = np.repeat(rows(1), 2, axis=0)
-        request = explain_request(Gradient(), Gradient(), x=x)
+        request = explain_request(x=x)
         explanation = await house.engine.explain(request, NEVER)
         assert house.model.calls == [("gradient", 1)]
-        assert statuses(explanation) == ["miss"] * 4
+        assert statuses(explanation) == ["miss"] * 2
         assert explanation.prediction.scores.score.shape == (2, 3)
 
 
@@ -169,7 +169,14 @@ async def test_answers_say_what_they_cost_and_how_long_each_stage_took():
         (explain_request(x=rows(3), targets=((), ())), InvalidTarget, "2 rows"),
         (explain_request(segments=np.zeros((2, 6), int)), InvalidInput, "segments"),
         (explain_request(segments=np.zeros((1, 6))), InvalidInput, "segments"),
-        (explain_request(*[Gradient()] * 9, x=rows(2000)), TooLarge, str(MAX_ANSWERS)),
+        (explain_request(*ALL, x=rows(1500)), TooLarge, f"6000 .* {MAX_ANSWERS}"),
+        (
+            explain_request(Gradient(), Lime(50), Gradient()),
+            InvalidOption,
+            "gradient is asked for twice with the same options",
+        ),
+        # the output is wrong before the targets are: these are looked up among its classes
+        (explain_request(output="nope", targets=((TargetSpec("bird"),),)), NotFound, "'nope'"),
     ],
 )
 async def test_a_wrong_request_says_what_is_wrong_before_anything_runs(request_, error, words):

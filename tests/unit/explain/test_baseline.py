@@ -69,6 +69,14 @@ def test_a_token_that_is_none_is_refused(bad):
         segment_baseline(np.array([[7]]), np.array([0]), bad, TOKENS)
 
 
+def test_a_token_that_the_model_does_not_know_is_refused():
+    known = Geometry("tokens", None, pad=0, n_ids=7)
+    assert absent_value(6.0, known) == 6.0
+    with pytest.raises(InvalidOption, match=r"baseline is 7, .* the model knows 0 to 6"):
+        absent_value(7.0, known)
+    assert absent_value(7.0, TOKENS) == 7.0
+
+
 def test_absent_is_zero_or_padding_unless_told():
     assert absent_value(None, NCHW) == 0.0
     assert absent_value(None, Geometry("tokens", None, pad=4)) == 4.0
@@ -82,3 +90,10 @@ def test_padding_stays_padding_whatever_the_baseline():
     ids = np.array([[7, 8, 0, 0]])
     assert constant_baseline(ids, 5.0, TOKENS).tolist() == [[5, 5, 0, 0]]
     assert constant_baseline(ids, 5.0, TOKENS).dtype == ids.dtype
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_mean_of_a_series_is_its_channels_over_time(axis):
+    x = draw.normal(size=(1, 3, 7) if axis == 0 else (1, 7, 3))
+    filled = segment_baseline(x, np.arange(7), "mean", Geometry("series", axis))
+    np.testing.assert_allclose(filled, np.broadcast_to(x.mean(2 - axis, keepdims=True), x.shape))

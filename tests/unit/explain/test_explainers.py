@@ -1,6 +1,10 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from candor.errors import InvalidInput
 from candor.explain.explainers import BULK, INTERACTIVE, evaluations, resolve
 from candor.explain.options import (
     METHODS,
@@ -13,6 +17,7 @@ from candor.explain.options import (
 )
 from candor.explain.question import Question
 from candor.explain.subject import Geometry
+from candor.result import Target
 from unit.explain.numpy_subject import finish, linear
 
 draw = np.random.default_rng(0)
@@ -93,3 +98,41 @@ def test_attributions_are_float32_and_aligned_in_every_layout(options):
         if answer.segments is not None:
             assert answer.segments.shape == shape
             assert answer.segments.dtype == np.int32
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"cam"}))
+def test_no_method_explains_a_row_that_overflows_the_model(method):
+    subject = linear(np.ones((3, 2, 8, 9)), probability=lambda score: score)
+    subject.score = lambda x: np.full((len(x), 3), np.nan)
+    question = Question(np.ones((1, 2, 8, 9)), Target(1), segments=np.arange(72).reshape(8, 9) // 9)
+    options = METHODS[method]()
+    kind = type(options)
+    with pytest.raises(InvalidInput, match="not finite for this input"):
+        _ = (
+            INTERACTIVE[kind](subject, [question], options)
+            if kind in INTERACTIVE
+            else finish(BULK[kind](subject, question, options))
+        )
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion", "lime"])
+def test_a_baseline_that_the_model_has_no_number_for_is_refused(method):
+    subject = linear(np.ones((3, 2, 8, 9)), probability=lambda score: score)
+    whole = subject.score
+    subject.score = lambda x: np.where((x == 0).any((1, 2, 3))[:, None], np.nan, whole(x))
+    question = Question(np.ones((1, 2, 8, 9)), Target(1), segments=np.arange(72).reshape(8, 9) // 9)
+    options = replace(METHODS[method](), baseline="zero" if method == "lime" else 0.0)
+    with pytest.raises(InvalidInput, match=r"not finite \(nan\) .*; use another baseline"):
+        finish(BULK[type(options)](subject, question, options))
+
+
+def test_a_derivative_that_is_no_number_ends_the_doubling_and_is_warned_of():
+    subject = linear(np.ones((3, 2, 8, 9)))
+    subject.pull_back = lambda x, toward: np.full(x.shape, np.nan)
+    question = Question(np.ones((1, 2, 8, 9)), Target(1))
+    options = METHODS["integrated_gradients"](n_steps=8, tolerance=0.01)
+    _, answer = finish(BULK[type(options)](subject, question, options))
+    assert answer.trust["n_evaluations"] == 10
+    assert answer.trust["warnings"] == [answer.trust["warnings"][0]]
+    assert answer.trust["warnings"][0].startswith("not finite: 72 of 72")
+    json.dumps(answer.trust, allow_nan=False)

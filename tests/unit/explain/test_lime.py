@@ -161,7 +161,7 @@ def test_what_cannot_be_trusted_is_said():
     assert "few samples" in warnings_of(subject, question, Lime(10))
     assert "poor fit" in warnings_of(noise, question, Lime(300))
     pixels = Question(question.x, segments=np.arange(72).reshape(8, 9))
-    assert "unstable" in warnings_of(noise, pixels, Lime(100))
+    assert "unstable" in warnings_of(noise, pixels, Lime(100, baseline="zero"))
     flat = linear(np.zeros((3, 2, 8, 9)))
     assert warnings_of(flat, question, Lime(50)) == ["empty", "flat"]
     still = Question(np.zeros((1, 2, 8, 9)), segments=SEGMENTS)
@@ -178,3 +178,40 @@ def test_a_class_that_does_not_exist_is_refused():
     with pytest.raises(InvalidTarget):
         next(lime(subject, Question(question.x, Target(3)), Lime(10)))
     assert subject.calls == []
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(1, (5, 2)), (0, (2, 5))])
+def test_a_short_series_is_explained_where_each_slice_is_one_step(axis, shape):
+    weights = np.zeros((2, *shape))
+    at = (3, 0) if axis == 1 else (0, 3)
+    weights[(1, *at)] = 1.0
+    subject = linear(weights, geometry=Geometry("series", axis), probability=lambda s: s / 100)
+    x = draw.normal(size=(1, *shape))
+    _, answer = finish(lime(subject, Question(x, Target(1)), Lime()))
+    change = (x[0][at] - x[0].mean(1 - axis)[0]) / 100
+    np.testing.assert_allclose(answer.values, [0, 0, 0, change, 0], atol=0.02 * abs(change))
+    assert answer.trust["warnings"] == []
+
+
+def test_what_cannot_change_is_run_once():
+    subject, _ = by_segment()
+    still = Question(np.zeros((1, 2, 8, 9)), Target(1), segments=SEGMENTS)
+    reports, answer = finish(lime(subject, still, Lime(baseline="zero")))
+    assert answer.trust["n_evaluations"] == subject.n_rows == reports[-1].total == 1
+    assert answer.trust["figures"]["n_samples"] == 1
+    assert answer.trust["figures"]["coefficients"] == [0.0] * 12
+    assert [warning.split(":")[0] for warning in answer.trust["warnings"]] == ["empty", "still"]
+    json.dumps(answer.trust, allow_nan=False)
+
+
+def test_a_picture_that_looks_like_one_region_is_answered_with_the_cure():
+    subject = linear(np.ones((3, 1, 8, 8)), probability=lambda score: score / 100)
+    plain = Question(np.ones((1, 1, 8, 8)), Target(1))
+    options = Lime(50, segments="quickshift", baseline="zero")
+    _, answer = finish(lime(subject, plain, options))
+    assert answer.trust["figures"]["n_segments"] == 1
+    assert answer.trust["warnings"][0].startswith("constant: ")
+    assert answer.trust["warnings"][0].endswith("; use segments=grid")
+    whole = Question(plain.x, Target(1), segments=np.zeros((8, 8), int))
+    _, answer = finish(lime(subject, whole, options))
+    assert "grid" not in answer.trust["warnings"][0]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from candor.errors import InvalidOption, TooLarge
 from candor.explain.occlusion import occlusion, resolve_occlusion
 from candor.explain.options import Occlusion
+from candor.explain.parse import describe
 from candor.explain.question import Question
 from candor.explain.subject import Geometry
 from candor.result import Target
@@ -154,5 +155,26 @@ def test_a_probability_can_be_asked_for():
     p = subject.predict(np.concatenate([ROW, np.zeros_like(ROW)])).probability[:, 1]
     np.testing.assert_allclose(answer.values, p[0] - p[1], rtol=1e-5)
     assert answer.trust["warnings"] == [
-        "constant: every position has the same value, the map shows no place"
+        "constant: every position has the same value, the map shows no place; use a smaller window"
     ]
+
+
+def test_one_window_over_everything_is_answered_with_the_cure():
+    subject = linear(np.ones((3, 1, 4, 4)))
+    question = Question(np.ones((1, 1, 4, 4)), Target(1))
+    _, answer = finish(occlusion(subject, question, Occlusion(window=(4,), stride=(4,))))
+    assert answer.trust["warnings"][0].endswith("; use a smaller window")
+
+
+def test_the_help_tells_that_a_window_covers_all_channels():
+    options = {found["name"]: found for found in describe("occlusion")["options"]}
+    assert "the same value repeated for each channel" in options["channels"]["help"]
+    np.testing.assert_array_equal(
+        *finish(
+            occlusion(
+                linear(draw.normal(size=(3, 2, 6, 6))),
+                Question(draw.normal(size=(1, 2, 6, 6))),
+                Occlusion(channels="keep"),
+            )
+        )[1].values
+    )

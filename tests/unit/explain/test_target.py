@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from candor.errors import InvalidTarget
+from candor.errors import InvalidInput, InvalidTarget
 from candor.explain.target import Aim, aim, directions, fixed, measure, outcome
 from candor.result import Scores, Target
 from unit.explain.numpy_subject import linear
@@ -54,3 +54,29 @@ def test_top_against_another_costs_one_prediction_of_the_batch():
     rows, n_runs = directions(subject, x, [Target(None, 0), Target()])
     np.testing.assert_array_equal(rows, [[-1, 1, 0], [0, 1, 0]])
     assert (n_runs, subject.calls) == (1, [2])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_not_a_number_is_not_explained(wrong):
+    score = Scores(np.array([[1.0, wrong, 0.0]]), np.array([[0.5, 0.1, 0.4]]))
+    with pytest.raises(InvalidInput, match="the model's scores are not finite for this input"):
+        outcome(Aim(1, None, top=False), score, "score")
+    probability = Scores(np.zeros((1, 3)), np.array([[0.5, wrong, 0.4]]))
+    with pytest.raises(InvalidInput, match=f"probability {wrong:g} of the target"):
+        outcome(Aim(1, None, top=False), probability, "probability")
+
+
+def test_a_row_with_a_score_that_is_no_number_has_no_top_class():
+    scores = Scores(np.array([[1.0, np.nan, 0.0]]), np.full((1, 3), np.nan))
+    for target in (Target(), Target(None, 1)):
+        with pytest.raises(InvalidInput, match="score nan"):
+            aim(target, scores)
+    with pytest.raises(InvalidInput, match="score nan"):
+        outcome(Aim(0, None, top=False), scores, "score")
+
+
+def test_a_class_that_the_model_excludes_has_a_probability_to_explain():
+    scores = Scores(np.array([[1.0, -np.inf, 0.0]]), np.array([[0.7, 0.0, 0.3]]))
+    stands = outcome(Aim(1, None, top=False), scores, "probability")
+    assert stands.probability == 0.0
+    assert outcome(aim(Target(), scores), scores, "score").score == 1.0

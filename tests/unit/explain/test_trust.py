@@ -48,3 +48,24 @@ def test_maps_without_a_place_are_warned_of():
     assert map_warnings(np.full((3, 3), 0.2))[0].startswith("constant")
     assert map_warnings(np.array([[0.2]])) == []
     assert map_warnings(np.array([0.2, 0.3])) == []
+
+
+def test_a_map_that_holds_no_numbers_is_called_neither_empty_nor_constant():
+    for wrong in (math.nan, math.inf):
+        (warning,) = map_warnings(np.array([0.0, wrong, 0.0]))
+        assert warning.startswith("not finite: 1 of 3 values")
+        assert map_warnings(np.full(4, wrong))[0].startswith("not finite: 4 of 4")
+
+
+def test_the_same_everywhere_is_told_with_its_cure():
+    assert map_warnings(np.ones(3), "use less")[0].endswith("the map shows no place; use less")
+    assert map_warnings(np.zeros(3), "use less")[0].startswith("empty")
+
+
+def test_what_is_not_a_number_is_not_saturated():
+    stands = Outcome(Aim(0, None, top=True), "probability", 1.0, math.nan)
+    assert trust_record(Gradient(), stands, n_evaluations=1)["warnings"] == []
+
+
+def test_a_figure_that_there_is_none_of_is_null():
+    assert finite(None) is None

@@ -1,5 +1,6 @@
+import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from candor.autodiff import Graph
 from candor.errors import Unsupported
@@ -71,3 +72,65 @@ def test_pad_unknown_and_baseline_come_from_the_manifest(tmp_path):
 def test_an_input_of_another_form_is_refused():
     with pytest.raises(Unsupported, match="input 'x' has 1 axes"):
         geometry(["n"], TensorProto.BOOL)
+
+
+SERIES = ["n", 4, 9]
+
+
+def series_axis(*nodes, shape=SERIES, **constants):
+    """The channel axis of a series that goes through the nodes; values are x, 1, 2, ..."""
+    initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    last = nodes[-1].output[0]
+    proto = model(list(nodes), [value("x", FLOAT, shape)], [value(last, FLOAT, None)], initializers)
+    return geometry_of(Graph(proto), "x", Manifest(), None).channel_axis
+
+
+def node(operator, inputs, output, **attributes):
+    return helper.make_node(operator, inputs, [output], **attributes)
+
+
+KERNEL = np.ones((2, 4, 3), np.float32)
+SCALE = np.ones((4, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        (node("Sub", ["x", "scale"], "1"), node("Div", ["1", "scale"], "2")),
+        (node("Cast", ["x"], "1", to=FLOAT), node("Clip", ["1"], "2")),
+        (node("Identity", ["x"], "1"), node("Pad", ["1", "pads"], "2")),
+        tuple(node("Transpose", [a], b, perm=[0, 2, 1]) for a, b in ("x1", "12")),
+    ],
+)
+def test_a_normalisation_before_the_convolution_does_not_hide_it(before):
+    pads = np.array([0, 0, 1, 0, 0, 1], np.int64)
+    convolution = node("Conv", ["2", "w"], "y")
+    assert series_axis(*before, convolution, w=KERNEL, scale=SCALE, pads=pads) == 0
+
+
+def test_the_first_layer_with_an_opinion_decides():
+    four = np.ones(4, np.float32)
+    normal = node("BatchNormalization", ["x", "a", "a", "a", "a"], "y")
+    assert series_axis(normal, a=four) == 0
+    turned = node("Transpose", ["x"], "1", perm=[0, 2, 1]), node("Conv", ["1", "w"], "y")
+    assert series_axis(*turned, shape=["n", 9, 4], w=KERNEL) == 1
+    lstm = node("LSTM", ["1", "w", "r"], "y", hidden_size=1)
+    steps_first = node("Transpose", ["x"], "1", perm=[1, 0, 2])
+    weights = {"w": np.ones((1, 4, 9), np.float32), "r": np.ones((1, 4, 1), np.float32)}
+    assert series_axis(steps_first, lstm, **weights) == 1
+    # a layer over time, as in mixers, has no opinion on which axis holds the channels
+    mixer = node("Transpose", ["x"], "1", perm=[0, 2, 1]), node("MatMul", ["1", "w"], "y")
+    assert series_axis(*mixer, w=np.ones((4, 2), np.float32)) == 1
+
+
+def test_a_series_that_becomes_a_picture_one_pixel_high_keeps_its_channels():
+    picture = node("Unsqueeze", ["x", "at"], "1")
+    kernel = np.ones((2, 4, 1, 3), np.float32)
+    two = np.array([2], np.int64)
+    assert series_axis(picture, node("Conv", ["1", "w"], "y"), w=kernel, at=two) == 0
+    back = node("Squeeze", ["1", "at"], "2")
+    assert series_axis(picture, back, node("Conv", ["2", "w"], "y"), w=KERNEL, at=two) == 0
+    # the picture's one channel is new: the convolution says nothing of the series' own
+    plane = np.ones((2, 1, 3, 3), np.float32)
+    one = np.array([1], np.int64)
+    assert series_axis(picture, node("Conv", ["1", "w"], "y"), w=plane, at=one) == 1

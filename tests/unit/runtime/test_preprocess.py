@@ -183,3 +183,19 @@ def test_a_model_of_fixed_batch_refuses_another_number_of_pictures():
     sent = Images(picture().encoded * 2)
     with pytest.raises(InvalidInput, match="axis 0 must be 1, not 2"):
         prepared(ImageInput(), spec, sent)
+
+
+def test_nothing_is_decoded_of_a_request_that_is_too_large(monkeypatch):
+    def decode(*_):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("candor.runtime.images.decode", decode)
+    preprocessing = plan(Manifest(input=ImageInput()), [NCHW], max_image_pixels=64)
+    for kind in ("PNG", "JPEG", "WEBP"):
+        large = builders.encode(Image.new("RGB", (8, 8)), kind)
+        with pytest.raises(TooLarge, match="row 4: the pictures up to this one have 320 pixels"):
+            encode(Images((large,) * 5), preprocessing)
+
+
+def test_the_manifests_vocabulary_is_told():
+    assert plan(Manifest(), [IDS]).vocabulary == {}

@@ -41,6 +41,10 @@ def test_a_scalar_stays_a_scalar():
             "there is no input 'imgae'; did you mean 'image'? The model takes 'image' "
             "FP32[-1,3,8,8]",
         ),
+        (
+            {"y": np.ones((1, 3, 8, 8), np.float32)},
+            "there is no input 'y'. The model takes 'image' FP32[-1,3,8,8]",
+        ),
         ({}, "input 'image' is missing. The model takes 'image' FP32[-1,3,8,8]"),
         (
             {"image": np.ones((1, 3, 8, 8))},

@@ -20,7 +20,7 @@ class Photograph:
         name: for files.
         title: what it shows, in words.
         pixels: makes it, uint8 [h, w, 3].
-        targets: labels to explain; () explains the top class.
+        targets: labels to explain; () explains the top class, and the right one if that is another.
         shows: the class that it shows; "" where there is none for it, or several.
     """
 

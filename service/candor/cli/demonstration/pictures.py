@@ -21,7 +21,6 @@ __all__ = ["METHODS", "Shown", "show_photographs"]
 
 METHODS = ("grad_cam", "gradient", "lime")
 _MODEL = "photos"
-_WORDS = ("method", "target", "figure")  # columns of words, not of numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +54,20 @@ def show_photographs(client: Client, console: Console, folder: Path) -> list[Sho
     for photograph in PHOTOGRAPHS:
         told = _ask(client, folder, photograph, labels)
         _print(console, told)
-        n_targets = max(1, len(photograph.targets))
-        shown += [_write(folder, told, position) for position in range(n_targets)]
+        shown += [_write(folder, told, position) for position in range(len(told.targets))]
     return shown
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the service said of a photograph: each method asked twice, then all of them drawn."""
+    """What the service said of a photograph: each method asked twice, then all of them drawn.
+
+    Targets are those of the photograph, else the top class, and beside it the right one where the
+    model is wrong.
+    """
 
     photograph: Photograph
+    targets: tuple[str, ...]
     timed: tuple[Timed, ...]
     drawn: Explanation
     labels: Sequence[str]
@@ -81,13 +84,13 @@ class _Told:
 def _ask(client: Client, folder: Path, photograph: Photograph, labels: Sequence[str]) -> _Told:
     encoded = png(photograph.pixels())
     (folder / f"{photograph.name}.png").write_bytes(encoded)
-    asking: Asking = {"images": [encoded]}
-    if photograph.targets:
-        asking["targets"] = [list(photograph.targets)]
+    best = client.predict(_MODEL, images=[encoded]).rows[0].top[0].label
+    targets = photograph.targets or tuple(dict.fromkeys((best, photograph.shows or best)))
+    asking: Asking = {"images": [encoded], "targets": [list(targets)]}
     timed = tuple(ask_twice(client, _MODEL, method, **asking) for method in METHODS)
     asking["render"] = True
     drawn = client.explain(_MODEL, METHODS, **asking)
-    return _Told(photograph, timed, drawn, labels)
+    return _Told(photograph, targets, timed, drawn, labels)
 
 
 def _print(console: Console, told: _Told) -> None:
@@ -125,7 +128,9 @@ def _place(label: str, top: Sequence[RankedClass]) -> str:
 def _times(told: _Told) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2))
     for heading in ("method", "target", "first call", "cached", "model runs", "figure"):
-        table.add_column(heading, justify="left" if heading in _WORDS else "right", no_wrap=True)
+        folds = heading in ("target", "figure")
+        number = heading in ("first call", "cached", "model runs")
+        table.add_column(heading, justify="right" if number else "left", no_wrap=not folds)
     for each in told.timed:
         runs = [answer.trust.get("n_evaluations") for answer in each.answers]
         table.add_row(
@@ -145,7 +150,7 @@ def _write(folder: Path, told: _Told, position: int) -> Shown:
     for each in told.timed:
         answer = told.drawn.of(each.method, position=position)
         target = target_name(answer.target, told.labels)
-        middle = f".{target.replace(' ', '_')}" if told.photograph.targets else ""
+        middle = f".{target.replace(' ', '_')}" if len(told.targets) > 1 else ""
         file = f"{name}{middle}.{each.method}.png"
         (folder / file).write_bytes(answer.overlay_png)
         files.append(file)
