@@ -140,7 +140,7 @@ async def test_the_callers_deadline_reaches_the_handler(serve):
     channel, _ = await serve({"Predict": handler})
     await unary(channel, timeout=60)
     await unary(channel)
-    assert 50 < remaining[0] <= 60
+    assert 50 < remaining[0] < 61  # gRPC rounds the time on the wire up
     assert remaining[1] is None
 
 

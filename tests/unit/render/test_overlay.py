@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from candor.render.overlay import overlay_png
-from candor.render.overlay import MAX_SIDE
+from candor.render.overlay import MAX_SIDE, overlay_png
 from candor.result import Array, Attribution, ImageView
 
 
