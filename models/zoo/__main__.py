@@ -1,60 +1,92 @@
-"""`python -m zoo train [photos] [sentences]` and `python -m zoo publish photos`."""
+"""`python -m zoo train [NAME ...]`, `python -m zoo publish NAME ...`, `python -m zoo list`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from zoo import run_photos, run_sentences, train_photos, train_sentences
+from zoo import run_photos, run_sentences, run_table, train_photos, train_sentences
 from zoo.data import MissingDataError, data_root
+from zoo.progress import say
+from zoo.table import TABLE
 
 RUNS = Path(__file__).parent / "runs"
 REPOSITORY = Path(__file__).parent.parent / "repository"
+Command = Callable[[argparse.Namespace], None]
+SENTENCES: Mapping[str, tuple[train_sentences.Recipe, int]] = {  # and how many seeds
+    "sentences": (train_sentences.Recipe(), 1),
+    "sentences-gru": (train_sentences.Recipe(cell="GRU"), 3),
+    "sentences-rnn": (train_sentences.Recipe(cell="RNN", lr=1e-3), 3),
+}
 
 
-def train_photos_model(minutes: float) -> None:
+def train_photos_model(options: argparse.Namespace) -> None:
     """Fit the photograph model, going on where an interrupted run stopped, and publish it."""
-    run_photos.fit(data_root(), RUNS, train_photos.Recipe(minutes=minutes))
-    publish_photos_model(minutes)
+    run_photos.fit(data_root(), RUNS, train_photos.Recipe(minutes=options.minutes))
+    publish_photos_model(options)
 
 
-def publish_photos_model(minutes: float) -> None:
+def publish_photos_model(options: argparse.Namespace) -> None:
     """Export the best checkpoint of a run, finished or not."""
-    recipe = train_photos.Recipe(minutes=minutes)
+    recipe = train_photos.Recipe(minutes=options.minutes)
     chosen = run_photos.load_chosen(RUNS / "photos-best.pt")
     run_photos.publish(data_root(), REPOSITORY / "photos", chosen, recipe)
 
 
-def train_sentences_model(_: float) -> None:
-    """Fit the sentence model and publish it."""
-    run_sentences.run(data_root(), REPOSITORY / "sentences", train_sentences.Recipe())
+def train_sentences_model(name: str, options: argparse.Namespace) -> None:
+    """Fit a sentence model and publish it."""
+    recipe, seeds = SENTENCES[name]
+    target = REPOSITORY / name
+    run_sentences.run(data_root(), target, RUNS, recipe, options.seeds or seeds)
 
 
-COMMANDS = {
-    ("train", "sentences"): train_sentences_model,
-    ("train", "photos"): train_photos_model,
-    ("publish", "photos"): publish_photos_model,
+def train_table_model(name: str, options: argparse.Namespace) -> None:
+    """Fit the seeds of a model of the table and publish it."""
+    run_table.train(name, TABLE[name], data_root(), RUNS, options.seeds or TABLE[name].seeds)
+    publish_table_model(name, options)
+
+
+def publish_table_model(name: str, _: argparse.Namespace) -> None:
+    """Export what the runs of a model of the table have chosen, finished or not."""
+    run_table.export_and_describe(name, TABLE[name], data_root(), RUNS, REPOSITORY / name)
+
+
+TRAIN: Mapping[str, Command] = {
+    "photos": train_photos_model,
+    **{name: partial(train_sentences_model, name) for name in SENTENCES},
+    **{name: partial(train_table_model, name) for name in TABLE},
 }
+PUBLISH: Mapping[str, Command] = {
+    "photos": publish_photos_model,
+    **{name: partial(publish_table_model, name) for name in TABLE},
+}
+VERBS: Mapping[str, Mapping[str, Command]] = {"train": TRAIN, "publish": PUBLISH}
 
 
 def main() -> int:
     """Run the commands asked for; a missing data set is a message and status 2."""
     parser = argparse.ArgumentParser(prog="zoo", description="Train and export candor's models.")
-    parser.add_argument("verb", choices=sorted({verb for verb, _ in COMMANDS}))
-    parser.add_argument("models", nargs="*", metavar="model", help="photos, sentences (all)")
+    parser.add_argument("verb", choices=[*VERBS, "list"])
+    parser.add_argument("models", nargs="*", metavar="model", help=f"{', '.join(TRAIN)} (all)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    parser.add_argument("--seeds", type=int, default=0, help="how many (as the table says)")
     parser.add_argument("--minutes", type=float, default=90.0, help="time for photos (90)")
     options = parser.parse_args()
-    known = [model for verb, model in COMMANDS if verb == options.verb]
+    if options.verb == "list":
+        say("\n".join(TRAIN))
+        return 0
+    known = VERBS[options.verb]
     if unknown := set(options.models) - set(known):
-        parser.error(f"cannot {options.verb} {', '.join(sorted(unknown))}: give {known}")
+        parser.error(f"cannot {options.verb} {', '.join(sorted(unknown))}: give {list(known)}")
     torch.set_num_threads(options.threads)
     try:
         for model in options.models or known:
-            COMMANDS[options.verb, model](options.minutes)
+            known[model](options)
     except MissingDataError as error:
         sys.stderr.write(f"zoo: {error}\n")
         return 2

@@ -65,3 +65,20 @@ def soften(x: Tensor, rng: torch.Generator) -> Tensor:
     )
     chosen = (torch.rand(n, generator=rng) < 0.5).float()
     return torch.lerp(x, blurred, (chosen * uniform(n, 0.0, 1.0, rng)).view(-1, 1, 1, 1))
+
+
+def shift(x: Tensor, most: int, rng: torch.Generator) -> Tensor:
+    """Move each picture [c, h, w] by up to `most` whole pixels each way; what comes in is 0."""
+    n, channels, height, width = x.shape
+    padded = functional.pad(x, (most, most, most, most))
+    top, left = (torch.randint(2 * most + 1, (n, 1, 1, 1), generator=rng) for _ in range(2))
+    rows = top + torch.arange(height).view(1, 1, -1, 1)
+    columns = left + torch.arange(width).view(1, 1, 1, -1)
+    each = torch.arange(n).view(-1, 1, 1, 1)
+    return padded[each, torch.arange(channels).view(1, -1, 1, 1), rows, columns]
+
+
+def mirror(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Mirror half of the pictures left to right."""
+    chosen = torch.rand(len(x), generator=rng) < 0.5
+    return torch.where(chosen.view(-1, 1, 1, 1), x.flip(3), x)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 OPSET = 18
 MOST_BYTES = 8_000_000
+RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ def to_onnx(model: nn.Module, example: Tensor, source: Port, result: Port) -> Mo
     check_axes(exported, (source, result))
     onnx.checker.check_model(exported, full_check=True)
     return exported
+
+
+def example_like(shape: Sequence[int]) -> Tensor:
+    """Return an input to trace with: no two values alike, so that nothing folds to a constant."""
+    return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(0))
 
 
 def check_axes(model: ModelProto, ports: Sequence[Port]) -> None:
@@ -138,14 +144,14 @@ def _drop_identities(model: ModelProto) -> None:
 
 
 def _drop_zero_states(model: ModelProto) -> None:
-    """Zeros are what LSTM starts from anyway; without them the shape arithmetic goes too."""
+    """Zeros are what these layers start from anyway; without them the shape arithmetic goes too."""
     zeros = {
         n.output[0]
         for n in model.graph.node
         if n.op_type == "ConstantOfShape" and not np.any(numpy_helper.to_array(n.attribute[0].t))
     }
     for node in model.graph.node:
-        if node.op_type == "LSTM" and set(node.input[5:7]) <= zeros:
+        if node.op_type in RECURRENT and set(node.input[5:7]) <= zeros:
             del node.input[4:]
 
 
@@ -195,10 +201,10 @@ def _short(name: str) -> str:
 
 
 def _recurrent_weights(model: ModelProto) -> dict[str, str]:
-    """Name the weights of an LSTM as the ONNX specification does: W, R, B."""
+    """Name the weights of a recurrent layer as the ONNX specification does: W, R, B."""
     return {
         name: f"{_short(node.output[0]).rpartition('/')[0]}.{letter}"
         for node in model.graph.node
-        if node.op_type == "LSTM"
+        if node.op_type in RECURRENT
         for name, letter in zip(node.input[1:4], "WRB", strict=True)
     }

@@ -7,12 +7,10 @@ arXiv:1812.01187 ("ResNet-D"); pooling and head from Lin et al. 2014, arXiv:1312
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from typing_extensions import override
 
 STEM = (32, 64)
@@ -69,18 +67,3 @@ class PhotoNet(nn.Module):
         """Average the last activation over positions and map it to logits."""
         out: Tensor = self.head(self.features(x).mean((2, 3)))
         return out
-
-
-def fold_norms(model: nn.Module) -> nn.Module:
-    """Return a copy in eval mode whose batch norms are folded into the convolutions before them."""
-    return _fold(copy.deepcopy(model).eval())
-
-
-def _fold(module: nn.Module) -> nn.Module:
-    if isinstance(module, nn.Sequential) and hasattr(module, "norm"):
-        conv, norm = module[0], module[1]
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            return fuse_conv_bn_eval(conv, norm)
-    for name, child in module.named_children():
-        setattr(module, name, _fold(child))
-    return module

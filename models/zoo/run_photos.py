@@ -13,8 +13,9 @@ from torch import Tensor
 
 from zoo.card import HARDWARE, Card, percent, write_card
 from zoo.export import Port, name_value, only, save, to_onnx
+from zoo.fold import fold_norms
 from zoo.manifest import Table, write_manifest
-from zoo.photos import PhotoNet, fold_norms
+from zoo.photos import PhotoNet
 from zoo.photos64 import SIZE, Photos, load_train, load_validation, read_classes, split
 from zoo.progress import say
 from zoo.train_photos import (

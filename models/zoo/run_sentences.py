@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import copy
 import time
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean, stdev
 
 import numpy as np
 import onnxruntime as ort
 import torch
 from onnx import ModelProto
-from sklearn.feature_extraction.text import CountVectorizer  # type: ignore[import-untyped]
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 from zoo import sst2
-from zoo.card import HARDWARE, Card, percent, write_card
-from zoo.export import Port, name_value, only, save, to_onnx
-from zoo.manifest import Table, write_manifest
+from zoo.bigrams import bigram_baseline
+from zoo.card import HARDWARE, percent, write_card
+from zoo.describe_sentences import LOGITS, TOKENS, sentence_card, write_sentence_manifest
+from zoo.export import name_value, only, save, to_onnx
 from zoo.progress import say
 from zoo.sentences import SentenceNet
-from zoo.tokens import PAD, PATTERN, UNKNOWN, build_vocabulary, encode
+from zoo.tokens import build_vocabulary, encode
 from zoo.train_sentences import Ids, Recipe, accuracy, padded, predict, train
+from zoo.trainer import write_state
 
-LICENCE = "research use: the weights follow the terms of the Stanford Sentiment Treebank"
-SOURCE = "SST-2, Socher et al. 2013, EMNLP; split of Kim 2014, arXiv:1408.5882"
-TOKENS = Port("tokens", {0: "n", 1: "t"})
-LOGITS = Port("logits", {0: "n"})
+Rows = tuple[Ids, list[int]]
+"""Sentences as ids, and their classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One seed: the network of the epoch that did best on the development split."""
+
+    net: SentenceNet
+    epoch: int
+    score: float
+    seconds: float
 
 
 def export_sentences(net: SentenceNet) -> ModelProto:
@@ -37,8 +47,11 @@ def export_sentences(net: SentenceNet) -> ModelProto:
     return model
 
 
-def run(root: Path, target: Path, recipe: Recipe) -> None:
-    """Do the whole of it and write model, vocabulary, manifest and card under `target`."""
+def run(root: Path, target: Path, runs: Path, recipe: Recipe, seeds: int) -> None:
+    """Do the whole of it and write model, vocabulary, manifest and card under `target`.
+
+    A seed that a run before has finished is taken from the folder `runs`. The first is served.
+    """
     grades = sst2.load_train(root, "fine")
     dev, test = (sst2.load_split(root, "binary", name) for name in ("dev", "test"))
     vocabulary = build_vocabulary(grades.tokens, recipe.least_count)
@@ -46,36 +59,76 @@ def run(root: Path, target: Path, recipe: Recipe) -> None:
     ids, dev_ids, test_ids = (
         [encode(tokens, index) for tokens in split.tokens] for split in (grades, dev, test)
     )
-    began, best, chosen, net = time.monotonic(), -1.0, 0, None
-    for epoch, (loss, average) in enumerate(
-        train(ids, grades.classes, len(vocabulary), recipe), start=1
-    ):
-        score = accuracy(predict(average, dev_ids), dev.classes)
-        say(f"epoch {epoch:2}/{recipe.epochs}  loss {loss:.4f}  dev {score:.2%}")
-        if score > best:
-            best, chosen, net = score, epoch, copy.deepcopy(average)
-    if net is None:
-        raise ValueError("a run needs at least one epoch")
-    seconds = time.monotonic() - began
-    model = export_sentences(net)
-    save(model, target / "1" / "model.onnx")
+    fits, models, logits, differences = [], [], [], []
+    for seed in range(seeds):
+        file = runs / f"{target.name}-{seed}.pt"
+        if not file.exists():
+            dev_rows = (dev_ids, dev.classes)
+            plan = replace(recipe, seed=seed)
+            _keep(fit((ids, grades.classes), dev_rows, len(vocabulary), plan), file)
+        fits.append(_kept(file, len(vocabulary), recipe))
+        models.append(export_sentences(fits[-1].net))
+        found, difference = compare(fits[-1].net, models[-1], test_ids)
+        logits.append(found)
+        differences.append(difference)
+    save(models[0], target / "1" / "model.onnx")
     (target / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    _write_manifest(target)
-    logits, difference = compare(net, model, test_ids)
-    bigrams_dev, bigrams = bigram_baseline(root)
-    say(f"test {accuracy(logits, test.classes):.2%}, bigrams {bigrams:.2%}")
+    write_sentence_manifest(target, recipe)
     rows = [
-        ("accuracy, test split (1,821 sentences)", percent(accuracy(logits, test.classes))),
-        ("bigram logistic regression, test split", percent(bigrams)),
-        ("accuracy, development split (872), the epoch's choice", percent(best)),
-        ("bigram logistic regression, development split", percent(bigrams_dev)),
-        ("largest difference ONNX to torch, test split", f"{difference:.1e}"),
-        ("parameters", f"{sum(p.numel() for p in net.parameters()):,}"),
-        ("file", f"{model.ByteSize():,} bytes, opset {model.opset_import[0].version}"),
-        ("training", f"{seconds:.0f} s, epoch {chosen} of {recipe.epochs}, seed {recipe.seed}"),
+        *_scores([accuracy(each, test.classes) for each in logits]),
+        *bigram_baseline(root),
+        ("accuracy, development split (872), the epoch's choice", percent(fits[0].score)),
+        ("largest difference ONNX to torch, test split", f"{differences[0]:.1e}"),
+        ("parameters", f"{sum(p.numel() for p in fits[0].net.parameters()):,}"),
+        ("file", f"{models[0].ByteSize():,} bytes, opset {models[0].opset_import[0].version}"),
+        ("training", f"{fits[0].seconds:.0f} s of CPU time, seed 0"),
+        ("epoch taken", f"{fits[0].epoch} of {recipe.epochs}"),
         ("hardware", HARDWARE),
     ]
-    write_card(target / "CARD.md", _card(rows, len(grades), len(vocabulary), recipe))
+    say(f"{target.name}: {', '.join(f'{what} {value}' for what, value in rows)}")
+    write_card(
+        target / "CARD.md",
+        sentence_card(target.name, rows, len(grades), len(vocabulary), recipe, seeds),
+    )
+
+
+def fit(train_rows: Rows, dev_rows: Rows, n_tokens: int, recipe: Recipe) -> Chosen:
+    """Train one seed and keep the epoch that does best on the development split."""
+    began, best = time.process_time(), None
+    for epoch, (loss, average) in enumerate(train(*train_rows, n_tokens, recipe), start=1):
+        score = accuracy(predict(average, dev_rows[0]), dev_rows[1])
+        say(f"{recipe.cell} {recipe.seed}: epoch {epoch} loss {loss:.4f} dev {score:.2%}")
+        if best is None or score > best.score:
+            best = Chosen(copy.deepcopy(average), epoch, score, 0.0)
+    if best is None:
+        raise ValueError("a run needs at least one epoch")
+    return replace(best, seconds=time.process_time() - began)
+
+
+def _keep(found: Chosen, file: Path) -> None:
+    state = {
+        "weights": found.net.state_dict(),
+        "epoch": found.epoch,
+        "score": found.score,
+        "seconds": found.seconds,
+    }
+    write_state(state, file)
+
+
+def _kept(file: Path, n_tokens: int, recipe: Recipe) -> Chosen:
+    state = torch.load(file, weights_only=True)
+    net = SentenceNet(n_tokens, recipe.width, recipe.hidden, recipe.dropout, recipe.cell)
+    net.load_state_dict(state["weights"])
+    return Chosen(net.eval(), state["epoch"], state["score"], state["seconds"])
+
+
+def _scores(scores: Sequence[float]) -> list[tuple[str, str]]:
+    rows = [("accuracy, test split (1,821 sentences)", percent(scores[0]))]
+    if len(scores) > 1:
+        each = ", ".join(map(percent, scores))
+        summary = f"{percent(mean(scores))}, {percent(stdev(scores))}, {each}"
+        rows.append((f"{len(scores)} seeds: mean, deviation, each", summary))
+    return rows
 
 
 def compare(net: SentenceNet, model: ModelProto, ids: Ids) -> tuple[torch.Tensor, float]:
@@ -91,86 +144,3 @@ def compare(net: SentenceNet, model: ModelProto, ids: Ids) -> tuple[torch.Tensor
     if not torch.equal(ours.argmax(1), theirs.argmax(1)):
         raise ValueError("the exported model classifies a test sentence differently")
     return ours, float((ours - theirs).abs().max())
-
-
-def bigram_baseline(root: Path) -> tuple[float, float]:
-    """Return (development, test) accuracy of logistic regression on words and word pairs.
-
-    Its one setting, C, is chosen on the development split like the network's epoch.
-    """
-    train_split = sst2.load_train(root, "binary")
-    dev, test = (sst2.load_split(root, "binary", name) for name in ("dev", "test"))
-    counts = CountVectorizer(analyzer=_words_and_pairs, binary=True)
-    x = counts.fit_transform(train_split.tokens)
-    x_dev, x_test = counts.transform(dev.tokens), counts.transform(test.tokens)
-    fits = [
-        LogisticRegression(C=c, max_iter=2000).fit(x, train_split.classes)
-        for c in (0.1, 0.3, 1.0, 3.0)
-    ]
-    best = max(fits, key=lambda fit: fit.score(x_dev, dev.classes))
-    return float(best.score(x_dev, dev.classes)), float(best.score(x_test, test.classes))
-
-
-def _words_and_pairs(tokens: list[str]) -> list[str]:
-    return tokens + [f"{a} {b}" for a, b in pairwise(tokens)]
-
-
-def _write_manifest(target: Path) -> None:
-    top: Table = {
-        "title": "Sentences, negative or positive",
-        "licence": LICENCE,
-        "source": SOURCE,
-        "labels": sst2.LABELS,
-        "activation": "softmax",
-    }
-    tokens: Table = {
-        "kind": "tokens",
-        "name": TOKENS.name,
-        "vocabulary": "vocabulary.txt",
-        "pattern": PATTERN,
-        "lowercase": True,
-        "pad": PAD,
-        "unknown": UNKNOWN,
-        "max_tokens": 512,
-    }
-    explain: Table = {"embedding": "embedding"}
-    write_manifest(target / "model.toml", top, {"input": tokens, "explain": explain})
-
-
-def _card(rows: list[tuple[str, str]], n_train: int, n_tokens: int, recipe: Recipe) -> Card:
-    return Card(
-        title="Sentences, negative or positive",
-        purpose="Tells whether a sentence about a film is negative or positive. It is there to "
-        "show explanations of a recurrent network on text, not to judge anybody's writing.",
-        data=[
-            "SST-2 (Stanford Sentiment Treebank, two classes, whole sentences only): 6,920 "
-            "training, 872 development and 1,821 test sentences, text as in Kim 2014 "
-            "(arXiv:1408.5882).",
-            f"Trained on {n_train:,} sentences: the same training split with its five grades "
-            "(8,544, neutral ones included), used as soft targets, less the few sentences that "
-            "recur word for word in the development or test split.",
-            f"Vocabulary: the {n_tokens:,} tokens that occur at least {recipe.least_count} times "
-            "in those training sentences. No other text and no ready-made vectors were used.",
-            "Socher, Perelygin, Wu, Chuang, Manning, Ng, Potts 2013: Recursive Deep Models for "
-            "Semantic Compositionality Over a Sentiment Treebank, EMNLP.",
-        ],
-        licence="The treebank was released for research without a formal licence; the sentences "
-        "come from Rotten Tomatoes reviews (Pang & Lee 2005). The weights are offered for "
-        "research and demonstration on the same understanding. The data is not in this repository.",
-        recipe=[
-            f"Embedding {recipe.width}, one forward LSTM of {recipe.hidden}, masked mean and "
-            "maximum over the steps, one linear layer. Logits; softmax gives probabilities.",
-            f"AdamW, one cycle to {recipe.lr:g}, weight decay {recipe.weight_decay:g}, batch "
-            f"{recipe.batch}, gradient norm at most 1, running average {recipe.ema:g}.",
-            f"Dropout: words {recipe.dropout.word:g}, embedding {recipe.dropout.embedding:g}, "
-            f"pooled states {recipe.dropout.pooled:g}.",
-            "The epoch was chosen on the development split; the test split was read once, after.",
-        ],
-        rows=rows,
-        limits=[
-            "English, film reviews, 2000s; elsewhere the accuracy is unknown.",
-            "One seed. With 1,821 test sentences the standard error is about 0.9 points.",
-            "No neutral class: a neutral sentence gets a probability near one half at best.",
-        ],
-        command="make models MODEL=sentences",
-    )

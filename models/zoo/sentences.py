@@ -1,14 +1,15 @@
-"""The sentence classifier: embedding, one forward LSTM, masked pooling, one linear layer.
+"""The sentence classifier: embedding, a forward LSTM, GRU or RNN, masked pooling, a linear layer.
 
-The mask is computed from the ids inside the graph and the LSTM reads left to right, so padding
+The mask is computed from the ids inside the graph and the cell reads left to right, so padding
 after a sentence changes neither its answer nor, since its gradient is zero, its explanation.
-Source: Hochreiter & Schmidhuber 1997; pooling over states as in Conneau et al. 2017,
-arXiv:1705.02364; dropping whole words as in Iyyer et al. 2015 ("deep unordered composition").
+Source: Elman 1990, Hochreiter & Schmidhuber 1997, Cho et al. 2014 (arXiv:1406.1078); pooling over
+states as in Conneau et al. 2017, arXiv:1705.02364; dropping whole words as in Iyyer et al. 2015.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from torch.nn import functional
 from typing_extensions import override
 
 PAD_ID, UNKNOWN_ID = 0, 1
+Cell = Literal["LSTM", "GRU", "RNN"]
+CELLS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,16 @@ class Dropout:
 class SentenceNet(nn.Module):
     """Token ids [n, t], 0 where padded, to logits [n, 2]."""
 
-    def __init__(self, n_tokens: int, width: int, hidden: int, dropout: Dropout) -> None:
+    def __init__(
+        self, n_tokens: int, width: int, hidden: int, dropout: Dropout, cell: Cell = "LSTM"
+    ) -> None:
         super().__init__()
         self.dropout = dropout
         self.embedding = nn.Embedding(n_tokens, width, padding_idx=PAD_ID)
         nn.init.normal_(self.embedding.weight, std=0.1)
         with torch.no_grad():
             self.embedding.weight[PAD_ID] = 0
-        self.lstm = nn.LSTM(width, hidden, batch_first=True)
+        self.cell = CELLS[cell](width, hidden, batch_first=True)
         self.head = nn.Linear(2 * hidden, 2)
 
     @override
@@ -47,7 +52,7 @@ class SentenceNet(nn.Module):
         if self.training:
             tokens = self._drop_words(tokens)
         embedded = functional.dropout(self.embedding(tokens), self.dropout.embedding, self.training)
-        states, _ = self.lstm(embedded)
+        states, _ = self.cell(embedded)
         pooled = functional.dropout(pool(states, mask), self.dropout.pooled, self.training)
         out: Tensor = self.head(pooled)
         return out
@@ -60,8 +65,8 @@ class SentenceNet(nn.Module):
 def pool(states: Tensor, mask: Tensor) -> Tensor:
     """Return mean and maximum over the unmasked steps, [n, 2h]; states [n, t, h], mask [n, t, 1].
 
-    LSTM states lie in -1..1, so -2 under the mask never wins a maximum against a real step, and an
-    empty row gives finite numbers.
+    The states of all three cells lie in -1..1, so -2 under the mask never wins a maximum against a
+    real step, and an empty row gives finite numbers.
     """
     kept = states * mask
     mean = kept.sum(1) / mask.sum(1).clamp(min=1.0)

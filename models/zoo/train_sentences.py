@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.sentences import Dropout, SentenceNet
+from zoo.sentences import Cell, Dropout, SentenceNet
 
 POSITIVE_SHARE = (0.02, 0.2, 0.5, 0.8, 0.98)
 Ids = list[list[int]]
@@ -26,6 +26,7 @@ Ids = list[list[int]]
 class Recipe:
     """What a run does."""
 
+    cell: Cell = "LSTM"
     width: int = 100
     hidden: int = 128
     dropout: Dropout = field(default_factory=Dropout)
@@ -78,7 +79,7 @@ def train(
     rng = np.random.default_rng(recipe.seed)
     share = torch.tensor(POSITIVE_SHARE)[torch.tensor(grades)]
     targets = torch.stack([1 - share, share], 1)
-    net = SentenceNet(n_tokens, recipe.width, recipe.hidden, recipe.dropout)
+    net = SentenceNet(n_tokens, recipe.width, recipe.hidden, recipe.dropout, recipe.cell)
     average = copy.deepcopy(net)
     adam = torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     steps = recipe.epochs * -(-len(ids) // recipe.batch)

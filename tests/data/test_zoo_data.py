@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,15 @@ import pytest
 
 from zoo import photos64, sst2
 from zoo.data import MissingDataError, data_root
+from zoo.recipe import CLASSIFY
+from zoo.sets import adult, speech
+from zoo.sets.samples import Samples
+from zoo.table import TABLE
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "models" / "repository"
+COMMITTED = sorted(path.parent.name for path in REPOSITORY.glob("*/model.toml"))
+OF_TABLE = [name for name in COMMITTED if name in TABLE]
+SENTENCES = [name for name in COMMITTED if name.startswith("sentences")]
 
 
 def manifest(name):
@@ -25,7 +33,7 @@ def session(name):
 
 def on_card(name, row):
     card = (REPOSITORY / name / "CARD.md").read_text(encoding="utf-8")
-    found = re.search(rf"^\| {re.escape(row)}.*\| (\d+\.\d+) % \|$", card, re.MULTILINE)
+    found = re.search(rf"^\| {re.escape(row)}.*?\| (\d+\.\d+)(?: %)? \|$", card, re.MULTILINE)
     assert found, f"the card of {name} has no row '{row}'"
     return float(found[1])
 
@@ -47,10 +55,64 @@ def test_photos_reach_what_their_card_says():
     assert top5 == pytest.approx(on_card("photos", "top-5, validation"), abs=0.09)
 
 
+def as_the_manifest_says(described, rows: Samples, at, *, ragged):
+    """Rows prepared by the manifest alone, or cut to their own length."""
+    x = rows.inputs[at]
+    if described.get("input", {}).get("kind") == "image":
+        mean, std = (np.reshape(described["input"][key], (-1, 1, 1)) for key in ("mean", "std"))
+        return ((x / 255.0 - mean) / std).astype(np.float32)
+    if not ragged:
+        return x
+    there = np.flatnonzero(np.any(x.reshape(*x.shape[:2], -1), axis=(0, 2)))
+    return x[:, : there[-1] + 1]
+
+
 @pytest.mark.data
-def test_sentences_reach_what_their_card_says():
-    run, described = session("sentences"), manifest("sentences")["input"]
-    text = (REPOSITORY / "sentences" / described["vocabulary"]).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", OF_TABLE)
+def test_a_model_of_the_table_reaches_what_its_card_says(name):
+    model, run, described = TABLE[name], session(name), manifest(name)
+    rows = model.data.load(data_root(), "test")
+    prepared = partial(as_the_manifest_says, described, rows, ragged=model.ragged)
+    size = 1 if model.ragged else 250
+    outputs, inputs = [], []
+    for start in range(0, len(rows), size):
+        inputs.append(prepared(slice(start, start + size)))
+        outputs.append(run.run(None, {model.source.name: inputs[-1]})[0])
+    if model.task is CLASSIFY:
+        reached = 100 * np.mean(np.concatenate(outputs).argmax(1) == rows.classes)
+        assert reached == pytest.approx(on_card(name, "accuracy, test split"), abs=0.03)
+        assert list(model.data.labels) == described["labels"]
+    else:
+        error = np.mean(np.square(np.concatenate(outputs) - np.concatenate(inputs), dtype=float))
+        card = on_card(name, "mean square error a pixel, test split")
+        assert error == pytest.approx(card, abs=2e-5)
+        assert error < on_card(name, "mean square error of 32 principal components")
+
+
+BAR = {
+    "digits-mlp": 98.3,
+    "digits-lenet": 99.0,
+    "fashion-lenet": 90.0,
+    "vowels-lstm": 95.0,
+    "vowels-gru": 95.0,
+    "vowels-esn": 95.0,
+    "adult-mlp": 85.0,
+    "spoken-digits-tdnn": 96.0,
+    "cifar10-nin": 90.0,
+    "cifar10-basecnn": 88.68,
+}
+
+
+@pytest.mark.parametrize("name", [name for name in OF_TABLE if name in BAR])
+def test_a_model_of_the_table_reaches_its_bar(name):
+    assert on_card(name, "accuracy, test split") >= BAR[name]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", SENTENCES)
+def test_sentences_reach_what_their_card_says(name):
+    run, described = session(name), manifest(name)["input"]
+    text = (REPOSITORY / name / described["vocabulary"]).read_text(encoding="utf-8")
     index = {token: i for i, token in enumerate(text.splitlines())}
     path = data_root() / "text" / "stsa.binary.test"
     hits = []
@@ -61,14 +123,32 @@ def test_sentences_reach_what_their_card_says():
         logits = run.run(None, {described["name"]: np.array([ids], np.int64)})[0]
         hits.append(int(logits.argmax()) == int(target))
     accuracy = 100 * np.mean(hits)
-    assert accuracy == pytest.approx(on_card("sentences", "accuracy, test"), abs=0.12)
-    assert accuracy > on_card("sentences", "bigram logistic regression, test")
+    assert accuracy == pytest.approx(on_card(name, "accuracy, test"), abs=0.12)
+
+
+def test_the_lstm_is_better_than_counting_pairs_of_words():
+    bigrams = on_card("sentences", "bigram logistic regression, test")
+    assert on_card("sentences", "accuracy, test") > bigrams
 
 
 @pytest.mark.data
 def test_labels_are_in_the_order_of_the_data():
     labels = [label for _, label in photos64.read_classes(data_root())]
     assert labels == manifest("photos")["labels"]
+
+
+@pytest.mark.data
+def test_splits_share_no_row_by_its_place():
+    recordings = speech.read_recordings(data_root())
+    test = [r for r in recordings if r.take < 5]
+    assert (len(recordings), len(test)) == (2000, 200)
+    assert {(r.digit, r.speaker) for r in test} == {
+        (digit, speaker) for digit in range(10) for speaker in speech.SPEAKERS
+    }
+    train, held = (adult.load_adult(data_root(), split) for split in ("train", "test"))
+    assert len(train) + len(held) == 32561
+    # Every category of the file is in the lists.
+    assert min(train.inputs.min(), held.inputs.min()) >= 0
 
 
 @pytest.mark.data
@@ -79,10 +159,26 @@ def test_no_held_out_sentence_is_trained_on():
         assert trained.isdisjoint(tuple(t) for t in sst2.load_split(root, "binary", name).tokens)
 
 
+FILES = {
+    "MNIST": "mnist/mnist_png.tar.gz",
+    "Fashion-MNIST": "fashion_mnist/fashion_mnist_png.tar.gz",
+    "CIFAR-10": "cifar10/cifar10_jpg.tar.gz",
+    "JapaneseVowels": "ts_aeon/JapaneseVowels/JapaneseVowels_TEST.ts",
+    "ECG200": "ucr/ECG200/ECG200_TEST.ts",
+    "GunPoint": "ts_aeon/GunPoint/GunPoint_TEST.ts",
+    "Adult": "tabular/adult.csv",
+    "Free Spoken Digit Dataset": "fsdd/fsdd_recordings.tar.gz",
+}
+
+
 def test_missing_file_is_named(tmp_path):
     for load, file in (
         (photos64.load_train, "photos64/classes.tsv"),
         (lambda root: sst2.load_split(root, "binary", "test"), "text/stsa.binary.test"),
+        *(
+            (lambda root, m=model: m.data.load(root, "test"), FILES[model.data.title])
+            for model in TABLE.values()
+        ),
     ):
         with pytest.raises(MissingDataError, match=re.escape(file)):
             load(tmp_path)

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from zoo import augment
+from zoo.fold import fold_norms
 from zoo.muon import orthogonalise
-from zoo.photos import PhotoNet, fold_norms
+from zoo.photos import PhotoNet
 from zoo.photos64 import Photos, split
 from zoo.train_photos import Recipe, Trainer, predict, settle
 

@@ -1,0 +1,100 @@
+"""A row of the zoo's table: a network, the data that it is trained on, and how it is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.export import Port
+from zoo.manifest import Table
+from zoo.recipe import CLASSIFY, Recipe, Task
+from zoo.sets.samples import Array, DataSet, Samples
+from zoo.trainer import Prepare
+
+LOGITS = Port("logits", {0: "n"})
+Row = tuple[str, str]
+
+
+def _nothing(_: Path) -> list[Row]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What there is to know about a model beyond what its run measures.
+
+    Attributes:
+        title, purpose: for the card and the manifest.
+        network: built from the training rows, whose scales it may hold.
+        sources: lines for the card: the layers, and the papers.
+        data: that it is trained and tested on.
+        recipe: of a run.
+        source, result: the graph's input and output.
+        example: shape of an input to export with.
+        section: the manifest's `[input]`.
+        prepare: the same in torch, stored rows to inputs.
+        explain: the manifest's `[explain]`.
+        limits: lines for the card.
+        task: what is minimised and measured.
+        names: name of a value -> the type of the only node that reads it first.
+        ragged: the rows are padded; the exported model is compared row by row, unpadded.
+        baselines: (root of the data) -> further rows of the card.
+        seeds: how many runs a card is made of.
+    """
+
+    title: str
+    purpose: str
+    network: Callable[[Samples], nn.Module]
+    sources: Sequence[str]
+    data: DataSet
+    recipe: Recipe
+    source: Port
+    example: Sequence[int]
+    section: Table
+    prepare: Prepare
+    result: Port = LOGITS
+    explain: Table = field(default_factory=dict)
+    limits: Sequence[str] = ()
+    task: Task = CLASSIFY
+    names: Mapping[str, str] = field(default_factory=dict)
+    ragged: bool = False
+    baselines: Callable[[Path], list[Row]] = _nothing
+    seeds: int = 3
+
+
+def scaled(mean: Sequence[float], std: Sequence[float]) -> Prepare:
+    """Return a function from uint8 [n, c, h, w] to (x / 255 - mean) / std."""
+    shape = (len(mean), 1, 1)
+    shift, scale = torch.tensor(mean).view(shape), torch.tensor(std).view(shape)
+
+    def prepare(pixels: Array) -> Tensor:
+        x: Tensor = (torch.from_numpy(pixels).float() / 255 - shift) / scale
+        return x.contiguous(memory_format=torch.channels_last) if len(mean) > 1 else x
+
+    return prepare
+
+
+def picture(size: int, mean: Sequence[float], std: Sequence[float]) -> Table:
+    """Return the manifest's `[input]` for square pictures, gray where there is one mean."""
+    return {
+        "kind": "image",
+        "name": "image",
+        "layout": "nchw",
+        "size": [size, size],
+        "resize": "stretch",
+        "range": [0.0, 1.0],
+        "mean": list(mean),
+        "std": list(std),
+        "channels": "gray" if len(mean) == 1 else "rgb",
+    }
+
+
+def unpadded(series: Array) -> Tensor:
+    """Return float32 [n, t, ...] without the zero steps that end all of its rows."""
+    steps = np.flatnonzero(np.any(series, axis=(0, *range(2, series.ndim))))
+    return torch.from_numpy(series[:, : int(steps[-1]) + 1].astype(np.float32))

@@ -1,0 +1,84 @@
+"""How a network is trained: the numbers of a run, and what a run tries to get right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Change = Callable[[Tensor, torch.Generator], Tensor]
+"""(a batch, random numbers) -> the batch as the network sees it in training."""
+
+
+def unchanged(x: Tensor, _: torch.Generator) -> Tensor:
+    """Return the batch as it is."""
+    return x
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One run.
+
+    Attributes:
+        epochs: passes over the training rows.
+        batch: rows a step.
+        optimiser: AdamW; or Muon for convolutions before a batch norm, AdamW for the rest.
+        lr: AdamW's highest learning rate.
+        angle: Muon's highest step, radians.
+        weight_decay: AdamW's.
+        warm_up: share of the steps until the rates are highest; they fall linearly to zero then.
+        smoothing: of the labels.
+        average: decay of the running average of the weights that is scored and exported; 0: none.
+        held_out: training rows kept aside to choose the epoch; 0: all are trained on, and the last
+            epoch is taken.
+        change: augmentation of a batch.
+    """
+
+    epochs: int
+    batch: int = 128
+    optimiser: Literal["AdamW", "Muon"] = "AdamW"
+    lr: float = 2e-3
+    angle: float = 0.04
+    weight_decay: float = 0.01
+    warm_up: float = 0.1
+    smoothing: float = 0.0
+    average: float = 0.0
+    held_out: int = 0
+    change: Change = unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a network is for.
+
+    Attributes:
+        loss: (outputs, what the network saw before augmentation, classes, label smoothing).
+        score: (outputs, inputs, classes) -> higher is better; for classifiers the accuracy.
+    """
+
+    loss: Callable[[Tensor, Tensor, Tensor, float], Tensor]
+    score: Callable[[Tensor, Tensor, Tensor], float]
+
+
+def _class_loss(outputs: Tensor, _: Tensor, classes: Tensor, smoothing: float) -> Tensor:
+    return functional.cross_entropy(outputs, classes, label_smoothing=smoothing)
+
+
+def _accuracy(outputs: Tensor, _: Tensor, classes: Tensor) -> float:
+    return float((outputs.argmax(1) == classes).double().mean())
+
+
+def _square_error(outputs: Tensor, inputs: Tensor, _: Tensor, __: float) -> Tensor:
+    return functional.mse_loss(outputs, inputs)
+
+
+def _closeness(outputs: Tensor, inputs: Tensor, _: Tensor) -> float:
+    return -float((outputs - inputs).double().square().mean())
+
+
+CLASSIFY = Task(_class_loss, _accuracy)
+RECONSTRUCT = Task(_square_error, _closeness)

@@ -1,0 +1,16 @@
+"""Every model that the generic loop trains, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zoo.families import cifar, digits, series, speech, tables
+from zoo.model import Model
+
+TABLE: Mapping[str, Model] = {
+    **digits.MODELS,
+    **series.MODELS,
+    **tables.MODELS,
+    **speech.MODELS,
+    **cifar.MODELS,
+}

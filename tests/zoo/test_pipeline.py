@@ -1,0 +1,138 @@
+"""From rows to a served folder: fit, go on after an interruption, export, measure, describe."""
+
+import re
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from packaged import gray
+from zoo.compare import compare
+from zoo.fit import fit, fitted_so_far
+from zoo.model import Model
+from zoo.publish import measure, publish
+from zoo.recipe import Recipe
+from zoo.sets.adult import TEST_ROWS
+from zoo.sets.samples import Samples, hold_out
+from zoo.sets.series import read_ts
+from zoo.table import TABLE
+from zoo.trainer import Trainer, Work
+
+QUICK = Recipe(epochs=3, batch=64, lr=4e-3, average=0.9, held_out=200)
+
+
+def quick_model() -> Model:
+    return replace(TABLE["digits-mlp"], recipe=QUICK)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    model, rows = quick_model(), gray()
+    train, test = rows.take(np.arange(1200)), rows.take(np.arange(1200, len(rows)))
+    fitted = fit("quick", model, train, folder, seed=0)
+    return folder, model, train, test, fitted
+
+
+def test_a_fitted_network_is_published_with_what_it_reached(run, tmp_path):
+    folder, model, train, test, fitted = run
+    measured = measure(model, fitted, 0, test)
+    other = measure(model, fit("quick", model, train, folder, seed=1), 1, test)
+    publish("quick", model, [measured, other], tmp_path, tmp_path / "quick")
+    card = (tmp_path / "quick" / "CARD.md").read_text(encoding="utf-8")
+    found = re.search(r"\| accuracy, test split \| (\d+\.\d\d) % \|", card)
+    assert float(found[1]) == pytest.approx(100 * measured.measured.score, abs=0.006)
+    assert measured.measured.score > 0.5
+    assert "2 seeds: mean, deviation, each" in card
+    manifest = tomllib.loads((tmp_path / "quick" / "model.toml").read_text(encoding="utf-8"))
+    assert manifest["labels"] == list("0123456789")
+    assert manifest["input"]["channels"] == "gray"
+
+
+def test_a_finished_run_is_not_run_again(run):
+    folder, model, train, _, fitted = run
+    again = fit("quick", model, train, folder, seed=0)
+    assert (again.epoch, again.seconds, again.finished) == (fitted.epoch, fitted.seconds, True)
+    so_far = fitted_so_far("quick", model, train, folder, seed=0)
+    for ours, theirs in zip(so_far.net.parameters(), fitted.net.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_run_of_another_recipe_is_not_gone_on_with(run):
+    folder, model, train, _, _ = run
+    with pytest.raises(ValueError, match="another recipe"):
+        fit("quick", replace(model, recipe=replace(QUICK, lr=1e-3)), train, folder, seed=0)
+
+
+def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path):
+    model, rows = quick_model(), gray().take(np.arange(500))
+    work = Work(model.task, rows, model.prepare)
+
+    def trainer():
+        torch.manual_seed(0)
+        return Trainer(model.network(rows), QUICK, seed=0)
+
+    whole = trainer()
+    for _ in range(QUICK.epochs):
+        whole.train_epoch(work, lambda: None)
+    first = trainer()
+    steps = 0
+
+    def stop():
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        first.train_epoch(work, stop)
+    first.save(tmp_path / "run.pt")
+    second = trainer()
+    second.load(tmp_path / "run.pt")
+    while second.epoch(len(rows)) < QUICK.epochs:
+        second.train_epoch(work, lambda: None)
+    for ours, theirs in zip(second.best().parameters(), whole.best().parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_an_export_that_scores_differently_is_refused(run):
+    _, model, _, test, fitted = run
+    other = replace(fitted, net=model.network(test))
+    exported = measure(model, fitted, 0, test).exported
+    with pytest.raises(ValueError, match="the exported model scores"):
+        compare(model, other.net, exported, test)
+
+
+def test_held_out_rows_are_of_every_class_and_never_trained_on():
+    rows = Samples(np.arange(90), np.arange(90) % 9)
+    rest, held = hold_out(rows, 18, seed=5)
+    assert np.bincount(held.classes).tolist() == [2] * 9
+    assert sorted([*rest.inputs, *held.inputs]) == list(range(90))
+    assert len(hold_out(rows, 0, seed=5)[1]) == 0
+
+
+def test_series_files_are_read_by_channel_and_padded():
+    lines = ["@problemName X", "@data", "1,2,3:4,5,6:b", "7,8:9,10:a"]
+    found = read_ts(lines, ("a", "b"))
+    assert found.inputs.tolist() == [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, 10], [0, 0]]]
+    assert found.classes.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="line 3: label 'c'"):
+        read_ts(["@data", "1:a", "1:c"], ("a", "b"))
+    with pytest.raises(ValueError, match=r"line 2: channels of lengths \[2, 1\]"):
+        read_ts(["@data", "1,2:3:a"], ("a",))
+
+
+def test_test_rows_of_the_census_are_a_fifth_and_each_once():
+    rows = np.array(TEST_ROWS.read_text(encoding="utf-8").split(), np.int64)
+    assert len(np.unique(rows)) == len(rows) == 6512
+    assert (rows.min(), rows.max()) >= (0, 0)
+    assert rows.max() < 32561
+
+
+def test_checkpoints_hold_no_code(run):
+    files = list(run[0].glob("*.pt"))
+    assert len(files) >= 2
+    for file in files:
+        torch.load(file, weights_only=True)
