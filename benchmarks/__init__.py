@@ -1,0 +1,1 @@
+"""Measurements against the alternatives, side by side; see README.md."""

@@ -1,0 +1,1 @@
+"""What the compiled gradient costs, next to the forward pass, torch and onnx-ad."""
