@@ -41,9 +41,9 @@ lock: $(STAMPS)/dev ## Renew requirements/*.txt from pyproject.toml (ARGS=--upgr
 	@$(PIP) install --quiet uv
 	@scripts/lock.sh $(ARGS)
 
-models: $(STAMPS)/reference ## Train and export the models again from CANDOR_DATA (MODEL=photos for one)
+models: $(STAMPS)/reference ## Train and export the models again from CANDOR_DATA (MODEL="digits-lenet vowels-gru" for some)
 	@test -n "$(CANDOR_DATA)" || { echo "make models needs CANDOR_DATA, the folder of the data sets" >&2; exit 1; }
-	@cd models && for model in $(or $(MODEL),photos sentences); do \
+	@cd models && for model in $(or $(MODEL),$$(../.venv/bin/python -m zoo list)); do \
 		CANDOR_DATA="$(abspath $(CANDOR_DATA))" ../.venv/bin/python -m zoo train $$model $(ARGS) || exit; \
 	done
 
@@ -84,6 +84,10 @@ test: $(STAMPS)/reference $(STAMPS)/tools check ## make check, then the tests th
 test-data: $(STAMPS)/reference $(STAMPS)/tools ## The tests that need the data sets under CANDOR_DATA
 	@test -n "$(CANDOR_DATA)" || { echo "make test-data needs CANDOR_DATA, the folder of the data sets" >&2; exit 1; }
 	@CANDOR_DATA="$(abspath $(CANDOR_DATA))" pytest -m data $(ARGS)
+
+.PHONY: bench
+bench: $(STAMPS)/reference ## Measure against the alternatives (BENCH=autodiff, ARGS="speed --only ResNet")
+	@PYTHONPATH=service .venv/bin/python -m benchmarks.$(or $(BENCH),autodiff) $(ARGS)
 
 # Set-up: each stamp is newer than what it was made from, so that a second run does nothing ----------
 

@@ -136,10 +136,18 @@ View: TypeAlias = ImageView | TextView
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A payload after preprocessing: tensors for the model, and each row's view (None: tensors)."""
+    """A payload after preprocessing.
+
+    Attributes:
+        tensors: the model's inputs, n rows.
+        views: of each row; None for tensors.
+        lengths: of each row along its first axis, where the rest is padding to the longest row
+            and the model would take the row without it; else ().
+    """
 
     tensors: Mapping[str, Array]
     views: tuple[View | None, ...]
+    lengths: tuple[int, ...] = ()
 
 
 # What a model does for an explanation -------------------------------------------------------

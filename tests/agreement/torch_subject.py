@@ -32,6 +32,7 @@ class TorchSubject:
     slice_size: int = 7
     dtype: torch.dtype = torch.float64
     n_rows: int = field(default=0)
+    straight_through: bool = False
 
     def __post_init__(self) -> None:
         for module in (self.classify, self.embed):

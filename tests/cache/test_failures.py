@@ -47,8 +47,12 @@ def fresh(n):
 
 
 async def used_again(house):
-    """Ask until Redis is read and written again: each breaker closes within its cool-down."""
-    until = time.monotonic() + 10 * COOLDOWN_S
+    """Ask until Redis is read and written again: each breaker closes within its cool-down.
+
+    On a busy machine Redis may be too slow for the time-out of these tests, and the breaker opens
+    once more: the wait is long, and ends at the first answer that came from Redis.
+    """
+    until = time.monotonic() + 60
     while (await ask(house))[0] != {"hit"}:
         assert time.monotonic() < until
         await asyncio.sleep(0.02)
@@ -251,11 +255,11 @@ async def test_a_read_only_replica_serves_and_says_that_it_does_not_store(server
     (tmp_path / "replica").mkdir()
     replica = RedisServer(tmp_path / "replica")
     async with redis_rig(server.url) as house:
-        await ask(house)
+        await used_again(house)
     replica.start("--replicaof", "127.0.0.1", str(server.port))
     try:
         with replica.client() as client:
-            until = time.monotonic() + 15
+            until = time.monotonic() + 60
             while client.dbsize() != 6:
                 assert time.monotonic() < until
                 await asyncio.sleep(0.05)

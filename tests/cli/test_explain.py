@@ -7,7 +7,7 @@ from PIL import Image
 from skimage import data
 
 from cli.running import candor
-from serving import Server
+from serving import REPOSITORY, Server
 
 TEXT = "Not a bad film, only a long one."
 
@@ -147,9 +147,10 @@ def test_predict_prints_labels_and_probabilities(server: Server, cat: Path) -> N
 
 def test_models_lists_what_is_served_and_describes_one(server: Server) -> None:
     listed = json.loads(candor("models", "--json", "--server", server.grpc_target).stdout)
+    committed = {path.parent.name for path in REPOSITORY.glob("*/model.toml")}
     assert {(m["id"]["name"], m["state"]) for m in listed} == {
-        ("photos", "ready"), ("sentences", "ready"),
-    }  # fmt: skip
+        (name, "ready") for name in committed
+    }
     shown = candor("models", "photos", "--server", server.grpc_target).stdout
     assert "tabby cat" in shown
     assert "FP32 [?, 3, 64, 64]" in shown
@@ -204,6 +205,19 @@ def test_a_file_that_is_no_array_is_a_usage_error(server: Server, tmp_path: Path
     )
     assert done.returncode == 2
     assert "rows.npy is not a .npy file" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_the_service_is_asked(
+    cat: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for folder in (tmp_path / "file", tmp_path / "file" / "out", Path("/proc/out")):
+        done = candor(
+            "explain", str(cat), "--model", "photos", "--methods", "lime", "--out", str(folder),
+            "--server", "127.0.0.1:9",
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert f"--out {folder} cannot be written to" in done.stderr
 
 
 def test_a_service_that_is_not_there_has_an_exit_code_of_its_own() -> None:

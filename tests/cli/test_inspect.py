@@ -84,3 +84,23 @@ def test_a_truncated_model_is_an_error(tmp_path: Path) -> None:
     done = candor("inspect", str(path))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_programs_are_measured_against_a_prediction() -> None:
+    done = candor("inspect", str(PHOTOS), "--measure", "--json")
+    assert done.returncode == 0, done.stderr
+    costs = {cost["program"]: cost for cost in json.loads(done.stdout)["costs"]}
+    assert list(costs) == [
+        "predict", "cam", "grad_cam", "gradient", "integrated_gradients", "lime, occlusion",
+    ]  # fmt: skip
+    assert costs["predict"]["ratio"] == 1
+    # Forward and back cost more than forward alone, and no more than ten times that.
+    assert 1 < costs["gradient"]["ratio"] < 10
+    assert all(cost["low"] <= cost["ratio"] <= cost["high"] for cost in costs.values())
+
+
+def test_what_cannot_be_explained_is_not_measured(rounding: Path) -> None:
+    done = candor("inspect", str(rounding), "--measure")
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if "(a " in line]
+    assert [line.split(" (")[0] for line in lines] == ["predict", "lime, occlusion"]

@@ -64,28 +64,23 @@ class Dense(nn.Module):
         return torch.cat([x, self.body(x)], 1)
 
 
-class Patches(nn.Module):
-    """A transformer over patches, its attention written out."""
+class Branches(nn.Module):
+    """An inception block: kernels of several sizes and a pooling side by side."""
 
-    def __init__(self) -> None:
+    def __init__(self, c: int) -> None:
         super().__init__()
-        self.embed = nn.Conv2d(3, 16, 4, 4)
-        self.position = nn.Parameter(torch.randn(1, 17, 16) * 0.5)
-        self.token = nn.Parameter(torch.randn(1, 1, 16))
-        self.qkv, self.join = nn.Linear(16, 48), nn.Linear(16, 16)
-        self.norm_1, self.norm_2, self.norm_3 = (nn.LayerNorm(16) for _ in range(3))
-        self.mlp = nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16))
-        self.head = nn.Linear(16, 5)
+        self.branches = nn.ModuleList(
+            [
+                nn.Conv2d(c, 4, 1),
+                nn.Sequential(nn.Conv2d(c, 3, 1), nn.ReLU(), nn.Conv2d(3, 4, 5, padding=2)),
+                nn.Sequential(nn.Conv2d(c, 4, (1, 7), padding=(0, 3)), nn.BatchNorm2d(4)),
+                nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.Conv2d(c, 4, 1)),
+                nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.Conv2d(c, 4, 1)),
+            ]
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.embed(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.position
-        n, t, _ = x.shape
-        q, k, v = self.qkv(self.norm_1(x)).reshape(n, t, 3, 2, 8).permute(2, 0, 3, 1, 4)
-        weights = torch.softmax(q @ k.transpose(-1, -2) * 8**-0.5, -1)
-        x = x + self.join((weights @ v).transpose(1, 2).reshape(n, t, 16))
-        x = x + self.mlp(self.norm_2(x))
-        return self.head(self.norm_3(x)[:, 0])
+        return torch.relu(torch.cat([branch(x) for branch in self.branches], 1))
 
 
 class Reader(nn.Module):
@@ -189,6 +184,20 @@ def dense() -> nn.Module:
         nn.AdaptiveMaxPool2d(1),
         nn.Flatten(),
         nn.Linear(12, 5),
+    )
+
+
+def inception() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, 2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        Branches(6),
+        nn.LocalResponseNorm(3),
+        Branches(20),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(20, 5),
     )
 
 

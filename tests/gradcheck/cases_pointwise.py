@@ -123,7 +123,7 @@ def _normalize() -> list[Case]:
         case("RMSNormalization", x(2, 3, 4), positive(3, 4), axis=1, opset=23),
         case("LpNormalization", x(3, 4), axis=1, p=2),
         case("LRN", image, size=3, alpha=0.5, beta=0.6, bias=1.5),
-        case("LRN", image, size=2, alpha=0.5),
+        case("LRN", image, size=5, alpha=0.5),
     ]
 
 

@@ -165,4 +165,19 @@ def _indexing() -> list[Case]:
     ]
 
 
-CASES = [*_conv(), *_pooling(), *_shape(), *_axial(), *_indexing()]
+def _strided() -> list[Case]:
+    """Convolutions that are undone phase by phase, or by blocks of a picture."""
+    picture, image = x(2, 3, 11, 13), x(2, 4, 9, 8)
+    return [
+        case("Conv", picture, x(6, 3, 7, 7), strides=[2, 2], pads=[3, 3, 3, 3]),
+        case("Conv", picture, x(6, 3, 3, 3), strides=[2, 2]),
+        case("Conv", picture, x(6, 3, 4, 4), strides=[4, 4]),
+        case("Conv", picture, x(6, 3, 5, 5), strides=[3, 3], pads=[0, 2, 4, 1]),
+        case("Conv", picture, x(5, 3, 3, 5), strides=[2, 3], pads=[1, 0, 2, 2]),
+        case("Conv", x(1, 8, 9, 8), x(6, 8, 3, 3), strides=[2, 2], pads=[2, 2, 2, 2]),
+        case("Conv", image, x(4, 1, 5, 5), strides=[2, 2], pads=[2, 2, 2, 2], group=4),
+        case("Conv", image, x(8, 2, 3, 3), strides=[2, 1], pads=[0, 1, 1, 1], group=2),
+    ]
+
+
+CASES = [*_conv(), *_strided(), *_pooling(), *_shape(), *_axial(), *_indexing()]

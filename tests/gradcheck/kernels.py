@@ -5,6 +5,8 @@ import torch
 from onnx.reference.op_run import OpRun
 from torch.nn import functional
 
+from gradcheck import windows
+
 __all__ = ["KERNELS"]
 
 
@@ -19,7 +21,19 @@ class Gelu(OpRun):
     """The reference builds on its float32 Erf."""
 
     def _run(self, x, approximate=None):
-        return (functional.gelu(torch.from_numpy(x), approximate=approximate or "none").numpy(),)
+        return (
+            functional.gelu(
+                torch.from_numpy(np.asarray(x)), approximate=approximate or "none"
+            ).numpy(),
+        )
+
+
+class GlobalLpPool(OpRun):
+    """Missing from the reference."""
+
+    def _run(self, x, p=None):
+        axes = tuple(range(2, x.ndim))
+        return ((np.abs(x) ** p).sum(axes, keepdims=True) ** (1 / p),)
 
 
 class LRN(OpRun):
@@ -73,6 +87,21 @@ class ConvTranspose(OpRun):
         return (np.ascontiguousarray(whole[(slice(None), slice(None), *inside)]),)
 
 
+class Mean(OpRun):
+    """The reference does not broadcast its first operand."""
+
+    def _run(self, *parts):
+        return (np.asarray(sum(parts) / len(parts)),)
+
+
+class MeanVarianceNormalization(OpRun):
+    """The reference adds a float32 constant, which it then refuses."""
+
+    def _run(self, x, axes=None):
+        axes = tuple(axes or (0, 2, 3))
+        return ((x - x.mean(axes, keepdims=True)) / (x.std(axes, keepdims=True) + 1e-9),)
+
+
 class Pad(OpRun):
     """The reference does not cut where padding is negative."""
 
@@ -95,4 +124,15 @@ class RMSNormalization(OpRun):
         return (x / np.sqrt((x**2).mean(axes, keepdims=True) + epsilon) * scale,)
 
 
-KERNELS = [ConvTranspose, Erf, Gelu, LRN, Pad, RMSNormalization]
+KERNELS = [
+    *windows.KERNELS,
+    ConvTranspose,
+    Erf,
+    Gelu,
+    GlobalLpPool,
+    LRN,
+    Mean,
+    MeanVarianceNormalization,
+    Pad,
+    RMSNormalization,
+]

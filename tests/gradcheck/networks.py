@@ -16,7 +16,7 @@ import onnx
 import torch
 from torch import nn
 
-from gradcheck import architectures
+from gradcheck import architectures, transformers
 
 __all__ = ["NETWORKS", "SEED", "Network", "build", "exported"]
 
@@ -45,7 +45,15 @@ NETWORKS = {
     "mobile": Network(architectures.mobile, (3, 17, 17)),
     "dense": Network(architectures.dense, (3, 12, 12), dynamo=False),
     "grouped": Network(architectures.grouped, (4, 16, 16)),
-    "patches": Network(architectures.Patches, (3, 16, 16)),
+    "patches": Network(transformers.Patches, (3, 16, 16)),
+    "windows": Network(transformers.Windows, (3, 16, 16)),
+    "windows_legacy": Network(transformers.Windows, (3, 16, 16), dynamo=False),
+    "convnext": Network(transformers.convnext, (3, 32, 32)),
+    "convnext_legacy": Network(transformers.convnext, (3, 32, 32), dynamo=False),
+    "inception": Network(architectures.inception, (3, 21, 21)),
+    "inception_legacy": Network(architectures.inception, (3, 21, 21), dynamo=False),
+    "patches_legacy": Network(transformers.Patches, (3, 16, 16), dynamo=False),
+    "mobile_legacy": Network(architectures.mobile, (3, 17, 17), dynamo=False),
     "wave": Network(architectures.wave, (3, 40), dynamo=False),
     "lstm": Network(lambda: architectures.Reader(nn.LSTM, mean=False), (9, 6), recurrent=True),
     "bilstm": Network(

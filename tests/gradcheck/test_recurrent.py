@@ -1,176 +1,215 @@
-"""Recurrent operators, with every operand and result that is built, against torch in float64."""
-
-import itertools
+"""Recurrent layers, with every operand, result and attribute, against float64."""
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import helper
 
-from candor.autodiff import gradient, prepare
 from candor.errors import UnsupportedOperator
 from gradcheck.networks import SEED
+from gradcheck.recurrences import (
+    ACTIVATIONS,
+    DIRECTIONS,
+    GATES,
+    N_ACTIVATIONS,
+    Layer,
+    draw,
+    model_of,
+)
+from gradcheck.recurrent_check import assert_close, check, compiled, run
 
-N, F, H = 3, 5, 4
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-DIRECTIONS = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
+NEWEST = 22  # version of LSTM, GRU and RNN
 
-
-def lstm(x, w, r, b, h, c, reverse, **_):
-    i, o, f, n = (x @ w.T + h @ r.T + b[: 4 * H] + b[4 * H :]).split(H, -1)
-    c = f.sigmoid() * c + i.sigmoid() * n.tanh()
-    return o.sigmoid() * c.tanh(), c
-
-
-def gru(x, w, r, b, h, c, reverse, linear_before_reset=0, **_):
-    wx = (x @ w.T + b[: 3 * H]).split(H, -1)
-    rz, rr, rh, bz, br, bh = (*r.split(H), *b[3 * H :].split(H))
-    z, reset = (wx[0] + h @ rz.T + bz).sigmoid(), (wx[1] + h @ rr.T + br).sigmoid()
-    inner = reset * (h @ rh.T + bh) if linear_before_reset else (reset * h) @ rh.T + bh
-    return (1 - z) * (wx[2] + inner).tanh() + z * h, c
-
-
-def rnn(x, w, r, b, h, c, reverse, activations=("Tanh", "Tanh"), **_):
-    pre = x @ w.T + h @ r.T + b[:H] + b[H:]
-    return {"Tanh": torch.tanh, "Relu": torch.relu}[activations[int(reverse)]](pre), c
-
-
-CELLS = {"LSTM": lstm, "GRU": gru, "RNN": rnn}
-
-
-def expected(op, direction, values, options):
-    """Y [t d n h], Y_h [d n h], Y_c [d n h], by the equations of the ONNX specification."""
-    ys, hs, cs = [], [], []
-    for d, reverse in enumerate(DIRECTIONS[direction]):
-        h, c = values["h"][d], values["c"][d]
-        weights = [values[name][d] for name in "wrb"]
-        steps = list(values["x"])
-        rows = []
-        for x in reversed(steps) if reverse else steps:
-            h, c = CELLS[op](x, *weights, h, c, reverse, **options)
-            rows.append(h)
-        ys.append(torch.stack(rows[::-1] if reverse else rows))
-        hs.append(h)
-        cs.append(c)
-    return torch.stack(ys, 1), torch.stack(hs), torch.stack(cs)
-
-
-def draw(op: str, n_directions: int, steps: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(SEED)
-    g = GATES[op]
-    shapes = {
-        "x": (steps, N, F),
-        "w": (n_directions, g * H, F),
-        "r": (n_directions, g * H, H),
-        "b": (n_directions, 2 * g * H),
-        "h": (n_directions, N, H),
-        "c": (n_directions, N, H),
-    }
-    # Small weights: near saturation 1 - y * y has few digits left in float32, in torch's too.
-    return {name: rng.standard_normal(shape, np.float32) / 2 for name, shape in shapes.items()}
-
-
-def model_of(op: str, values: dict[str, np.ndarray], **attributes: object) -> ModelProto:
-    """The layer alone: x, h (and c) are inputs, all of its outputs are outputs."""
-    states = ["h", "c"] if op == "LSTM" else ["h"]
-    outputs = ["y", "y_h", "y_c"][: len(states) + 1]
-    node = helper.make_node(
-        op, ["x", "w", "r", "b", "", *states], outputs, name="layer", hidden_size=H, **attributes
-    )
-    n_directions = len(values["h"])
-    shapes = {"x": ["t", "n", F], **{name: [n_directions, "n", H] for name in states}}
-    graph = helper.make_graph(
-        [node],
-        "layer",
-        [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in shapes.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-        [numpy_helper.from_array(values[name], name) for name in "wrb"],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-
-
-def compiled(model: ModelProto, scores: list[str]) -> onnxruntime.InferenceSession:
-    graph = prepare(model)
-    bars = {
-        name: graph.add_input(f"{name}_bar", TensorProto.FLOAT, graph.shape(name))
-        for name in scores
-    }
-    wrt = list(graph.inputs[: -len(scores)])
-    pulled = gradient(graph, bars, wrt)
-    for name in wrt:
-        graph.add_output(pulled[name], f"{name}_grad")
-    built = graph.finish([f"{name}_grad" for name in wrt])
-    return onnxruntime.InferenceSession(
-        built.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-
-
-VARIANTS = [
-    ("LSTM", {}),
-    ("GRU", {"linear_before_reset": 1}),
-    ("GRU", {"linear_before_reset": 0}),
-    ("RNN", {}),
-    ("RNN", {"activations": ["Relu", "Tanh"]}),
-]
-CASES = [
-    pytest.param(op, options, direction, scores, id=f"{op}{i}-{direction}-{'+'.join(scores)}")
-    for i, (op, options) in enumerate(VARIANTS)
-    for direction, scores in itertools.product(DIRECTIONS, (["y"], ["y_h"], ["y", "y_h", "y_c"]))
-    if not (options.get("activations") and direction != "bidirectional")
-]
-
-
-@pytest.mark.parametrize(("op", "options", "direction", "scores"), CASES)
-def test_gradient_of_inputs_and_initial_states_is_that_of_the_equations(
-    op, options, direction, scores
-):
-    values = draw(op, len(DIRECTIONS[direction]), steps=6)
-    model = model_of(op, values, direction=direction, **options)
-    scores = [name for name in scores if name != "y_c" or op == "LSTM"]
-    session = compiled(model, scores)
-    leaves = {name: torch.from_numpy(a).double().requires_grad_() for name, a in values.items()}
-    results = dict(zip(("y", "y_h", "y_c"), expected(op, direction, leaves, options), strict=True))
-    rng = np.random.default_rng(SEED + 1)
-    bars = {n: rng.standard_normal(tuple(results[n].shape), np.float32) for n in scores}
-    sum((results[n] * torch.from_numpy(bars[n])).sum() for n in scores).backward()
-    wrt = [output.name.removesuffix("_grad") for output in session.get_outputs()]
-    feeds = {name: values[name] for name in wrt}
-    feeds |= {f"{name}_bar": bar for name, bar in bars.items()}
-    feeds = {value.name: feeds[value.name] for value in session.get_inputs()}
-    for name, found in zip(wrt, session.run(None, feeds), strict=True):
-        exact = leaves[name].grad.numpy()
-        assert np.abs(found - exact).max() <= 1e-5 * np.abs(exact).max(), f"CANDOR_SEED={SEED}"
-
-
-@pytest.mark.parametrize("op", ["LSTM", "RNN"])  # ONNX Runtime 1.31's own GRU aborts on it
-def test_an_empty_sequence_has_an_empty_gradient(op):
-    values = draw(op, 2, steps=0)
-    session = compiled(model_of(op, values, direction="bidirectional"), ["y_h"])
-    bar = np.ones((2, N, H), np.float32)
-    feeds = {**values, "y_h_bar": bar}
-    found = session.run(None, {v.name: feeds[v.name] for v in session.get_inputs()})
-    assert found[0].shape == (0, N, F)
-    np.testing.assert_array_equal(found[1], bar)
+OPTIONS = {
+    "LSTM": [
+        {},
+        {"given": ""},
+        {"given": "bhc"},
+        {"given": "bhcp"},
+        {"given": "bhcl"},
+        {"given": "bhcpl"},
+        {"given": "bhc", "attributes": {"clip": 0.3}},
+        {"given": "bhc", "attributes": {"input_forget": 1}},
+        {"given": "bhcpl", "attributes": {"input_forget": 1, "clip": 0.4}},
+    ],
+    "GRU": [
+        {"given": given, "attributes": {"linear_before_reset": linear, **more}}
+        for linear in (0, 1)
+        for given in ("", "bh", "bhl")
+        for more in ({}, {"clip": 0.3})
+    ],
+    "RNN": [
+        {"given": given, "attributes": attributes}
+        for given in ("", "bh", "bhl")
+        for attributes in ({}, {"clip": 0.3}, {"clip": -1.0})
+    ],
+}
+RESULTS = [("y",), ("y_h",), ("y_c",), ("y", "y_h", "y_c")]
 
 
 @pytest.mark.parametrize(
-    ("op", "attributes", "reason"),
+    "layer",
     [
-        ("LSTM", {"clip": 1.0}, "clip"),
-        ("LSTM", {"input_forget": 1}, "input_forget"),
-        ("LSTM", {"activations": ["Sigmoid", "Relu", "Tanh"]}, "Sigmoid, Relu, Tanh"),
-        ("RNN", {"activations": ["Affine"]}, "Affine"),
+        pytest.param(layer, id=f"{i}:{layer}")
+        for i, layer in enumerate(
+            Layer(op, direction, outputs=outputs, **options)
+            for op, listed in OPTIONS.items()
+            for options in listed
+            for direction in DIRECTIONS
+            for outputs in RESULTS
+            if (op == "LSTM" or outputs != ("y_c",)) and (outputs == RESULTS[-1] or not options)
+        )
     ],
 )
-def test_what_is_not_built_is_refused_by_name(op, attributes, reason):
-    with pytest.raises(UnsupportedOperator, match=f"{op} .*'layer'.*{reason}"):
-        compiled(model_of(op, draw(op, 1, 1), **attributes), ["y"])
+def test_gradient_is_that_of_the_equations_in_float64(layer: Layer):
+    check(layer, np.random.default_rng(SEED))
 
 
-def test_sequence_lens_are_refused():
-    model = model_of("GRU", draw("GRU", 1, 1))
-    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 1], np.int32), "lens"))
-    model.graph.node[0].input[4] = "lens"
-    with pytest.raises(UnsupportedOperator, match="sequence_lens"):
-        compiled(model, ["y"])
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_is_differentiated_in_every_place(op: str, name: str):
+    rng = np.random.default_rng(SEED)
+    for place in range(N_ACTIVATIONS[op]):
+        names = ["Sigmoid", "Tanh", "Tanh"][-N_ACTIVATIONS[op] :]
+        names[place] = name
+        attributes = {"activations": names}
+        if ACTIVATIONS[name][1] is not None:
+            attributes["activation_alpha"] = [float(rng.uniform(0.2, 0.8))]
+        if ACTIVATIONS[name][2] is not None:
+            attributes["activation_beta"] = [float(rng.uniform(0.2, 0.8))]
+        check(Layer(op, attributes=attributes), rng)
+
+
+def any_layer(rng: np.random.Generator) -> Layer:
+    """Any combination of everything."""
+    op = str(rng.choice(list(GATES)))
+    direction = str(rng.choice(list(DIRECTIONS)))
+    attributes: dict[str, object] = {}
+    if rng.random() < 0.5:
+        n = N_ACTIVATIONS[op] * len(DIRECTIONS[direction])
+        attributes["activations"] = [str(name) for name in rng.choice(list(ACTIVATIONS), n)]
+        attributes["activation_alpha"] = [float(a) for a in rng.uniform(0.1, 0.6, n)]
+        attributes["activation_beta"] = [float(b) for b in rng.uniform(0.1, 0.6, n)]
+    if rng.random() < 0.3:
+        attributes["clip"] = float(rng.uniform(0.1, 1.0))
+    if op == "LSTM" and rng.random() < 0.3:
+        attributes["input_forget"] = 1
+    if op == "GRU" and rng.random() < 0.5:
+        attributes["linear_before_reset"] = 1
+    optional = "bhlcp" if op == "LSTM" else "bhl"
+    outputs = ("y", "y_h", "y_c") if op == "LSTM" else ("y", "y_h")
+    kept = [name for name in outputs if rng.random() < 0.6] or [str(rng.choice(outputs))]
+    steps, batch, features, hidden = (int(rng.integers(1, top)) for top in (8, 5, 6, 6))
+    return Layer(
+        op,
+        direction,
+        attributes,
+        "".join(name for name in optional if rng.random() < 0.5),
+        tuple(kept),
+        steps,
+        batch,
+        features,
+        hidden,
+        int(rng.choice([11, 14, 18, NEWEST])),
+    )
+
+
+@pytest.mark.parametrize("index", range(60))
+def test_any_combination_of_options_has_the_gradient_of_the_equations(index: int):
+    rng = np.random.default_rng([SEED, index])
+    check(any_layer(rng), rng)
+
+
+TORCH = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "RNN": torch.nn.RNN}
+ORDERS = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}  # torch's gates in ONNX's order
+
+
+def onnx_weights(module: torch.nn.RNNBase, op: str) -> dict[str, np.ndarray]:
+    def gates(name: str) -> np.ndarray:
+        parts = np.split(getattr(module, name).detach().numpy(), GATES[op])
+        return np.concatenate([parts[i] for i in ORDERS[op]]).astype(np.float32)
+
+    suffixes = ["l0", "l0_reverse"] if module.bidirectional else ["l0"]
+    stacked = {
+        name: np.stack([gates(f"{torch_name}_{suffix}") for suffix in suffixes])
+        for name, torch_name in {"w": "weight_ih", "r": "weight_hh"}.items()
+    }
+    sides = [[gates(f"bias_{side}_{suffix}") for side in ("ih", "hh")] for suffix in suffixes]
+    return stacked | {"b": np.stack([np.concatenate(pair) for pair in sides])}
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("op", GATES)
+def test_padded_sequences_have_the_gradient_of_packed_ones_in_torch(op: str, direction: str):
+    rng = np.random.default_rng(SEED)
+    torch.manual_seed(SEED)
+    attributes = {"linear_before_reset": 1} if op == "GRU" else {}
+    layer = Layer(op, direction, attributes, "bl", ("y", "y_h"), steps=7)
+    module = TORCH[op](5, 4, bidirectional=direction == "bidirectional").double()
+    values = draw(layer, rng) | onnx_weights(module, op)
+    values["l"] = rng.permutation([7, int(rng.integers(1, 7)), 2]).astype(np.int32)
+    session = compiled(model_of(layer, values), ["y", "y_h"], ["x"])
+    x = torch.from_numpy(values["x"]).double().requires_grad_()
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        x, torch.from_numpy(values["l"]).long(), enforce_sorted=False
+    )
+    y, h = module(packed)
+    y, _ = torch.nn.utils.rnn.pad_packed_sequence(y, total_length=7)
+    results = {
+        "y": y.reshape(7, 3, -1, 4).transpose(1, 2),
+        "y_h": h[0] if op == "LSTM" else h,
+    }
+    bars = {n: rng.standard_normal(tuple(results[n].shape), np.float32) for n in results}
+    found = run(session, values | {f"{n}_bar": bar for n, bar in bars.items()})
+    sum((results[n] * torch.from_numpy(bars[n])).sum() for n in results).backward()
+    for name, exact in results.items():
+        assert_close(found[name], exact, name)
+    assert_close(found["x_grad"], x.grad, "d/dx")
+
+
+@pytest.mark.parametrize("op", ["LSTM", "RNN"])  # ONNX Runtime 1.31's own GRU aborts on it
+def test_an_empty_sequence_has_an_empty_gradient(op: str):
+    layer = Layer(op, "bidirectional", outputs=("y", "y_h"), steps=0)
+    values = draw(layer, np.random.default_rng(SEED))
+    session = compiled(model_of(layer, values), ["y", "y_h"], ["x", "h"], ["y"])
+    shapes = {"y_bar": (0, 2, 3, 4), "y_h_bar": (2, 3, 4)}
+    bars = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    found = run(session, values | bars)
+    assert found["x_grad"].shape == (0, 3, 5)
+    assert found["y_grad"].shape == (0, 2, 3, 4)
+    np.testing.assert_array_equal(found["h_grad"], bars["y_h_bar"])
+
+
+def test_weights_may_be_computed_in_the_graph():
+    layer = Layer("LSTM", "bidirectional", given="bhcp")
+    rng = np.random.default_rng(SEED)
+    values = draw(layer, rng)
+    model = model_of(layer, values)
+    constant = compiled(model, ["y"], ["x"])
+    for tensor in model.graph.initializer:
+        kind = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        model.graph.input.append(kind)
+    del model.graph.initializer[:]
+    feeds = values | {"y_bar": rng.standard_normal((6, 2, 3, 4), np.float32)}
+    given = run(compiled(model, ["y"], ["x"]), feeds)
+    assert_close(given["x_grad"], torch.from_numpy(run(constant, feeds)["x_grad"]).double(), "x")
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Layer("LSTM", attributes={"activations": ["Sigmoid", "Mish", "Tanh"]}), "'Mish'"),
+        (Layer("GRU", attributes={"layout": 1}), "layout 1"),
+    ],
+)
+def test_what_is_not_built_is_refused_by_name(layer: Layer, reason: str):
+    values = draw(layer, np.random.default_rng(SEED))
+    with pytest.raises(UnsupportedOperator, match=f"{layer.op} .*'layer'.*{reason}"):
+        compiled(model_of(layer, values), ["y_h"], ["x"])
+
+
+def test_only_results_that_hold_states_are_differentiated_through_time():
+    layer = Layer("LSTM")
+    values = draw(layer, np.random.default_rng(SEED))
+    with pytest.raises(UnsupportedOperator, match="'y_h' holds no states"):
+        compiled(model_of(layer, values), ["y_h"], ["x"], ["y_h"])

@@ -90,7 +90,7 @@ def compiled(
     subject = Compiled(
         blueprint,
         geometry,
-        lambda program: Session(program, POLICY),
+        lambda program, rows: Session(program, POLICY, rows=rows),
         lambda _program, _rows, _seconds: None,
     )
     return subject, blueprint

@@ -5,10 +5,13 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from onnx import parser
 from torch import nn
 
 from candor.client import Client
@@ -57,6 +60,23 @@ MODULES = {
 }
 
 
+WEIGHTS = np.array([[1, -2], [3, 4], [-5, 6]], np.float64)
+"""Of the models below; float16 and steps of 1/16 hold them exactly."""
+
+OTHERS = {
+    "quantised": """<ir_version: 8, opset_import: ["" : 17]> g (float[n, 3] x) => (float[n, 2] y)
+        <float s = {0.0625}, int8 z = {0}, float[3, 2] w = {1, -2, 3, 4, -5, 6}> {
+            q = QuantizeLinear(x, s, z)  d = DequantizeLinear(q, s, z)  y = MatMul(d, w) }""",
+    "half": """<ir_version: 8, opset_import: ["" : 17]> g (float16[n, 3] x) => (float16[n, 2] y)
+        <float[3, 2] w = {1, -2, 3, 4, -5, 6}> {
+            h = Cast <to = 10>(w)  t = Tanh(x)  y = MatMul(t, h) }""",
+    "brain": """<ir_version: 10, opset_import: ["" : 21]>
+        g (bfloat16[n, 3] x) => (bfloat16[n, 2] y) <float[3, 2] w = {1, -2, 3, 4, -5, 6}> {
+            f = Cast <to = 1>(x)  t = Tanh(f)  m = MatMul(t, w)  y = Cast <to = 16>(m) }""",
+}
+"""Of other precisions than float32."""
+
+
 @pytest.fixture(scope="module")
 def modules() -> dict[str, nn.Module]:
     torch.manual_seed(SEED)
@@ -72,6 +92,9 @@ def client(
         folder: Path = root / name / "3"
         folder.mkdir(parents=True)
         onnx.save(export(module, torch.randn(2, *MODULES[name][1])), folder / "model.onnx")
+    for name, model in OTHERS.items():
+        (root / name / "1").mkdir(parents=True)
+        onnx.save(parser.parse_model(model), root / name / "1" / "model.onnx")
     with (
         running(tmp_path_factory.mktemp("log"), root) as server,
         Client(server.grpc_target) as connected,
@@ -158,3 +181,49 @@ def test_answer_repeats_word_for_word_from_its_resolved_options(client: Client) 
     second = client.explain("convolutional", [{"lime": options}], targets=first.target.plus,
                             tensors={"x": x}, cache="bypass").of("lime")  # fmt: skip
     np.testing.assert_array_equal(first.values, second.values)
+
+
+def test_answers_of_a_quantised_model_say_that_they_are_estimates(client: Client) -> None:
+    x = np.array([[0.5, -0.25, 100.0]], np.float32)  # the last is out of the integers' range
+    methods = [{"gradient": {"reduction": "signed"}}, "integrated_gradients", "occlusion"]
+    found = client.explain("quantised", methods, targets=1, tensors={"x": x})
+    for method in ("gradient", "integrated_gradients"):
+        warnings = found.of(method).trust["warnings"]
+        assert [text for text in warnings if text.startswith("straight-through: ")], warnings
+    assert not [text for text in found.of("occlusion").trust["warnings"] if "straight" in text]
+    np.testing.assert_allclose(found.of("gradient").values, [-2, 4, 0], rtol=1e-6)
+    exact = client.explain("tabular", ["gradient"], tensors={"x": rows("tabular", 1)})
+    assert not [text for text in exact.of("gradient").trust["warnings"] if "straight" in text]
+
+
+def test_half_precision_is_predicted_to_the_byte_and_explained(client: Client) -> None:
+    x = RNG.normal(size=(4, 3)).astype(np.float16)
+    session = onnxruntime.InferenceSession(
+        parser.parse_model(OTHERS["half"]).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    plain = session.run(None, {"x": x})[0]
+    predicted = client.predict("half", tensors={"x": x}, outputs=["y"]).outputs["y"]
+    assert predicted.dtype == np.float16
+    assert predicted.tobytes() == plain.tobytes()
+    _assert_slope_of_tanh(client, "half", x)
+
+
+def test_bfloat16_is_predicted_and_explained(client: Client) -> None:
+    x = (0.3 * RNG.normal(size=(4, 3))).astype(ml_dtypes.bfloat16)
+    predicted = client.predict("brain", tensors={"x": x}, outputs=["y"]).outputs["y"]
+    wanted = np.tanh(x.astype(np.float64)) @ WEIGHTS
+    assert predicted.dtype == ml_dtypes.bfloat16
+    np.testing.assert_allclose(predicted.astype(np.float64), wanted, rtol=2**-7, atol=2**-7)
+    _assert_slope_of_tanh(client, "brain", x)
+
+
+def _assert_slope_of_tanh(client: Client, name: str, x: Array) -> None:
+    methods = [{"gradient": {"reduction": "signed"}}, "integrated_gradients", "lime", "occlusion"]
+    found = client.explain(name, methods, targets=0, tensors={"x": x})
+    slope = (1 - np.tanh(x.astype(np.float64)) ** 2) * WEIGHTS[:, 0]
+    for row, wanted in enumerate(slope):
+        values = found.of("gradient", row).values
+        assert values.dtype == np.float32
+        # The slope is read off tanh, of 16 bits.
+        np.testing.assert_allclose(values, wanted, atol=2**-7, err_msg=f"seed {SEED}")
+        assert np.isfinite(found.of("lime", row).values).all()

@@ -83,18 +83,17 @@ def test_draining_tells_the_watchers_and_a_watcher_does_not_hold_it_up(tmp_path)
         seen, ready = [], threading.Event()
 
         def watch():
-            try:
-                for answer in stream:
-                    seen.append(answer.status)
-                    ready.set()
-            except grpc.RpcError as error:
-                seen.append(error.code())
+            for answer in stream:
+                seen.append(answer.status)
+                ready.set()
+            seen.append(stream.code())
 
         watcher = threading.Thread(target=watch)
         watcher.start()
         assert ready.wait(10)
         server.process.send_signal(signal.SIGTERM)
         watcher.join(20)
-        assert seen == [SERVING, NOT_SERVING, grpc.StatusCode.UNAVAILABLE]
+        # An error would tell no more, and make the client drop a status that it has not read yet.
+        assert seen == [SERVING, NOT_SERVING, grpc.StatusCode.OK]
         assert server.process.wait(timeout=20) == 0
         protocol.close()

@@ -9,6 +9,7 @@ from candor.autodiff.emitter import Emitter
 from candor.autodiff.gradient import gradient
 from candor.autodiff.graph import Graph
 from candor.autodiff.prepare import prepare
+from candor.autodiff.quantised import Quantity, reading
 from candor.autodiff.rules import BLOCKED, NO_GRADIENT, RULES
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "Anatomy",
     "Emitter",
     "Graph",
+    "Quantity",
     "anatomy",
     "gradient",
     "prepare",
+    "reading",
 ]

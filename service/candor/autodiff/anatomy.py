@@ -3,27 +3,21 @@
 Read off the structure of the graph alone, so that it holds for any exporter's names.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from onnx import NodeProto, TensorProto
 
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.graph import Graph
 from candor.autodiff.head import CamHead, cam_head
-from candor.autodiff.order import operands
-from candor.autodiff.values import FLOATS, Shape
-from candor.errors import InvalidModel, NotFound, Unsupported
+from candor.autodiff.layers import Layer, check_layer, layers_of, path_between, placed
+from candor.autodiff.quantised import QUANTISERS, reading
+from candor.autodiff.rules.table import key
+from candor.autodiff.values import FLOATS, spelled
+from candor.errors import InvalidModel, NotFound
 
 __all__ = ["Anatomy", "Layer", "anatomy"]
-
-
-class Layer(NamedTuple):
-    """A value whose activation a class activation map can weigh: [n, c, *spatial]."""
-
-    name: str
-    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +59,11 @@ def anatomy(graph: Graph, output: str | None = None, layer: str | None = None) -
     chosen = _output(graph, output)
     score, activation = _score(graph, chosen)
     inputs = {name: value for name in graph.inputs if (value := _explained(graph, name))}
-    path = _path(graph, inputs.values(), score)
-    layers = _layers(graph, path)
+    path = path_between(graph, inputs.values(), score)
+    layers = layers_of(graph, list(inputs.values()), path)
     if layer is not None and layer not in {found.name for found in layers}:
-        _check_layer(graph, layer, path)
-    head = cam_head(graph, score)
+        layers = (*layers, check_layer(graph, layer, path))
+    head = placed(graph, cam_head(graph, score), list(inputs.values()))
     return Anatomy(
         output=chosen,
         score=score,
@@ -82,7 +76,7 @@ def anatomy(graph: Graph, output: str | None = None, layer: str | None = None) -
         cam_head=head if isinstance(head, CamHead) else None,
         cam_refusal=None if isinstance(head, CamHead) else head,
         straight_through=any(
-            node.op_type == "QuantizeLinear" and node.output[0] in path for node in graph.nodes
+            key(node) in QUANTISERS and node.output[0] in path for node in graph.nodes
         ),
     )
 
@@ -104,23 +98,16 @@ def _output(graph: Graph, name: str | None) -> str:
 
 
 def _listing(graph: Graph) -> str:
-    return ", ".join(
-        f"'{name}' {TensorProto.DataType.Name(graph.dtype(name)).lower()} {_written(graph, name)}"
-        for name in graph.outputs
-    )
-
-
-def _written(graph: Graph, value: str) -> str:
-    shape = graph.shape(value)
-    if shape is None:
-        return "of unknown rank"
-    return "[" + ", ".join("?" if extent is None else str(extent) for extent in shape) + "]"
+    kinds = {name: TensorProto.DataType.Name(graph.dtype(name)).lower() for name in graph.outputs}
+    return ", ".join(f"'{n}' {kind} {spelled(graph.shape(n))}" for n, kind in kinds.items())
 
 
 def _class_count(graph: Graph, output: str) -> int:
     count = (graph.shape(output) or (None, None))[1]
     if not isinstance(count, int):
-        raise InvalidModel(f"output '{output}' {_written(graph, output)} has no fixed class count")
+        raise InvalidModel(
+            f"output '{output}' {spelled(graph.shape(output))} has no fixed class count"
+        )
     return count
 
 
@@ -129,16 +116,36 @@ def _score(graph: Graph, output: str) -> tuple[str, str]:
     value = output
     while (node := graph.producer(value)) is not None and node.op_type in _RENAMING:
         value = node.input[0]
-    if node is None or node.op_type not in _ACTIVATIONS:
+    if (logit := _two_sided(graph, node)) is not None:
+        op = Emitter(graph, "score")
+        return op.Concat(op.Neg(logit), logit, axis=1), "sigmoid"
+    read = None if node is None else reading(node)
+    op_type = read.op_type if read is not None else "" if node is None else node.op_type
+    if node is None or op_type not in _ACTIVATIONS:
         return output, "none"
     axis = next((int(a.i) for a in node.attribute if a.name == "axis"), -1)
     rank = graph.rank(node.input[0])
-    if rank is None or (node.op_type != "Sigmoid" and axis not in {1, 1 - rank}):
+    if rank is None or (op_type != "Sigmoid" and axis not in {1, 1 - rank}):
         return output, "none"
-    score = node.input[0]
+    op, score = Emitter(graph, "score"), node.input[0]
+    if read is not None:
+        score = op.DequantizeLinear(*node.input[:3])
     if rank != 2:
-        score = Emitter(graph, "score").Flatten(score, axis=1)
-    return score, _ACTIVATIONS[node.op_type]
+        score = op.Flatten(score, axis=1)
+    return score, _ACTIVATIONS[op_type]
+
+
+def _two_sided(graph: Graph, node: NodeProto | None) -> str | None:
+    """Return z of [1 - sigmoid(z), sigmoid(z)], as scikit-learn's exporter writes two classes."""
+    if node is None or node.op_type != "Concat" or len(node.input) != 2:
+        return None
+    less, more = (graph.producer(name) for name in node.input)
+    if less is None or more is None or (less.op_type, more.op_type) != ("Sub", "Sigmoid"):
+        return None
+    one = graph.constant(less.input[0])
+    matches = one is not None and (one == 1).all() and less.input[1] == more.output[0]
+    single = (graph.shape(more.output[0]) or ())[1:] == (1,)
+    return more.input[0] if matches and single else None
 
 
 # Inputs
@@ -166,71 +173,12 @@ def _embedding(graph: Graph, ids: str) -> str | None:
     return None
 
 
-# Layers
-
-
-def _path(graph: Graph, sources: Iterable[str], score: str) -> set[str]:
-    """Return the values that depend on a source and that the score depends on."""
-    reached = set(sources)
-    for node in graph.nodes:
-        if not reached.isdisjoint(operands(node)):
-            reached.update(node.output)
-    needed = {score}
-    for node in reversed(graph.nodes):
-        if not needed.isdisjoint(node.output):
-            needed.update(operands(node))
-    return reached & needed
-
-
-def _layers(graph: Graph, path: set[str]) -> tuple[Layer, ...]:
-    spatial: set[str] = set()
-    found = []
-    for node in graph.nodes:
-        value = node.output[0]
-        if value not in path or not _keeps_space(graph, node, spatial):
-            continue
-        spatial.add(value)
-        shape = graph.shape(value)
-        named = node.op_type not in {"Identity", "Squeeze", "Unsqueeze"}  # aliases of a layer
-        if named and shape is not None and any(extent != 1 for extent in shape[2:]):
-            found.append(Layer(value, shape))
-    return tuple(found)
-
-
-def _keeps_space(graph: Graph, node: NodeProto, spatial: set[str]) -> bool:
-    """Tell whether a node writes [n, c, *spatial]: windows do, what follows element-wise too."""
-    if node.op_type in _WINDOWS:
-        return True
-    if node.op_type in {"Squeeze", "Unsqueeze"} and node.input[0] in spatial:
-        axes = graph.constant(node.input[1]) if len(node.input) > 1 else None
-        ranks = graph.rank(node.input[0]), graph.rank(node.output[0])
-        return axes is not None and all(
-            min(axis % (max(filter(None, ranks), default=1)), 2) == 2 for axis in axes.reshape(-1)
-        )
-    return node.op_type in _POINTWISE and not spatial.isdisjoint(node.input)
-
-
-def _check_layer(graph: Graph, layer: str, path: set[str]) -> None:
-    if not graph.known(layer):
-        raise NotFound(f"the model has no layer '{layer}'")
-    if layer not in path or graph.dtype(layer) not in FLOATS or (graph.rank(layer) or 0) < 3:
-        raise Unsupported(
-            f"'{layer}' {_written(graph, layer)} is not an activation map on the way to the scores"
-        )
-
-
-_RENAMING: Final = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze"})
+_RENAMING: Final = frozenset(
+    "Cast DequantizeLinear Flatten Identity QuantizeLinear Reshape Squeeze".split()
+)
 
 _ACTIVATIONS: Final = {"LogSoftmax": "softmax", "Sigmoid": "sigmoid", "Softmax": "softmax"}
 
 _ID_CHANGES: Final = frozenset(
     {"Cast", "Clip", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
-)
-
-_WINDOWS: Final = frozenset({"AveragePool", "Conv", "ConvTranspose", "LpPool", "MaxPool"})
-
-_POINTWISE: Final = frozenset(
-    "Add BatchNormalization Celu Clip Concat Div Dropout Elu Gelu GroupNormalization HardSigmoid "
-    "HardSwish Identity InstanceNormalization LRN LeakyRelu Max Mish Mul PRelu Pow Relu Resize "
-    "Selu Shrink Sigmoid Softplus Softsign Sub Sum Swish Tanh ThresholdedRelu".split()
 )

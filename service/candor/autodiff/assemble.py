@@ -16,7 +16,7 @@ from candor.autodiff.order import operands
 from candor.autodiff.values import tensor_type
 from candor.errors import InvalidModel
 
-__all__ = ["checked", "closure", "frame_of", "framed", "graph_proto"]
+__all__ = ["checked", "closure", "declared", "fill", "frame_of"]
 
 Types = Mapping[str, TypeProto]
 
@@ -30,27 +30,27 @@ def frame_of(model: ModelProto, name: str = "") -> ModelProto:
     return frame
 
 
-def framed(frame: ModelProto, graph: GraphProto) -> ModelProto:
-    """Put a graph into a model like another."""
-    model = frame_of(frame)
-    model.graph.MergeFrom(graph)
-    return model
+def declared(types: Types) -> list[ValueInfoProto]:
+    """Declare values of these names and types."""
+    return [ValueInfoProto(name=name, type=known) for name, known in types.items()]
 
 
-def graph_proto(
+def fill(
+    graph: GraphProto,
     nodes: Sequence[NodeProto],
     initializers: Iterable[TensorProto],
     inputs: Types,
     outputs: Sequence[str],
     types: Types,
-) -> GraphProto:
-    """Build a graph; an output of unknown type is declared without one."""
-    graph = GraphProto()
+) -> None:
+    """Put its parts into an empty graph; an output of unknown type is declared without one.
+
+    They are copied here once, weights and all, so the graph should be where it will stay.
+    """
     graph.node.extend(nodes)
     graph.initializer.extend(initializers)
-    graph.input.extend(ValueInfoProto(name=name, type=known) for name, known in inputs.items())
+    graph.input.extend(declared(inputs))
     graph.output.extend(ValueInfoProto(name=name, type=types.get(name)) for name in outputs)
-    return graph
 
 
 def closure(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> tuple[list[NodeProto], set[str]]:
@@ -78,8 +78,6 @@ def _weightless(model: ModelProto) -> ModelProto:
     light.graph.node.extend(model.graph.node)
     light.graph.input.extend(model.graph.input)
     light.graph.output.extend(model.graph.output)
-    light.graph.input.extend(
-        ValueInfoProto(name=t.name, type=tensor_type(t.data_type, t.dims))
-        for t in model.graph.initializer
-    )
+    weights = {t.name: tensor_type(t.data_type, t.dims) for t in model.graph.initializer}
+    light.graph.input.extend(declared(weights))
     return light

@@ -66,6 +66,8 @@ class Emitter:
         outputs: int = 1,
     ) -> tuple[str, ...]:
         """Append a node, or find the one that computes the same already."""
+        if op_type == "Pad" and len(operands) > 3:
+            operands = self._padded_everywhere(*operands)
         dtype = _number_type(self.graph, operands)
         node = helper.make_node(op_type, [self._value(operand, dtype) for operand in operands], [])
         node.attribute.extend(
@@ -77,6 +79,28 @@ class Emitter:
         if key not in self._seen:
             self._seen[key] = self._append(node, outputs)
         return self._seen[key]
+
+    def _padded_everywhere(
+        self, value: Operand, margins: Operand, fill: Operand, axes: Operand
+    ) -> Sequence[Operand]:
+        """Spell the operands of a Pad of some axes for all of them.
+
+        ONNX Runtime 1.31 moves a Transpose past a Pad without a look at which axes that pads.
+        """
+        rank = self.graph.rank(value) if isinstance(value, str) else None
+        listed = self.graph.constant(axes) if isinstance(axes, str) else axes
+        if rank is None or listed is None:
+            return value, margins, fill, axes
+        places = [int(axis) % rank for axis in np.asarray(listed).reshape(-1)]
+        # Entry 2 k of the margins and a zero is that zero, which the other axes get.
+        entries = np.full((2, rank), 2 * len(places), np.int64)
+        entries[:, places] = np.arange(2 * len(places)).reshape(2, -1)
+        known = self.graph.constant(margins) if isinstance(margins, str) else np.asarray(margins)
+        if known is not None:
+            return value, np.append(known.astype(np.int64), 0)[entries.reshape(-1)], fill
+        extended = self.emit("Concat", (margins, [0]), {"axis": 0})
+        every = self.emit("Gather", (*extended, entries.reshape(-1)), {"axis": 0})
+        return value, *every, fill
 
     def constant(self, array: np.ndarray) -> str:
         """Return the name of an initialiser that holds the array; small ones are stored once."""

@@ -4,11 +4,10 @@ Arithmetic on weights is left to the runtime, so that the numbers stay those of 
 """
 
 import math
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from onnx import NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from candor.autodiff.branch import settle
@@ -16,8 +15,6 @@ from candor.autodiff.graph import Graph
 from candor.errors import InvalidModel
 
 __all__ = ["fold"]
-
-_Vector = list[int | None]  # an int64 vector or scalar of which some entries may be unknown
 
 _MOVES: Final = frozenset(
     "Cast Concat Flatten Gather Identity Reshape Slice Split Squeeze Transpose Unsqueeze".split()
@@ -32,7 +29,8 @@ _COUNTS_UP_TO: Final = 4096  # elements; larger results are cheaper computed tha
 def fold(graph: Graph) -> Graph:
     """Fold constants and extents, refine shapes, drop what is decided; changes the graph.
 
-    An Identity, a Dropout and an If of known condition go: readers read what they stand for.
+    What changes nothing (Identity, Dropout, a Pad by nothing, a Slice of all) and an If of known
+    condition go: readers read what they stand for.
     """
     settled: set[str] = set()
     _sweep(graph)
@@ -52,14 +50,13 @@ def _is_decided(graph: Graph, node: NodeProto, settled: set[str]) -> bool:
 
 
 def _sweep(graph: Graph) -> None:
-    partial: dict[str, _Vector] = {}
     outputs = set(graph.outputs)
     for node in graph.nodes:
         graph.infer(node)
         if _is_identity(graph, node) and node.output[0] not in outputs:
             graph.replace_uses(node.output[0], node.input[0])
             continue
-        known = _constants(graph, node, partial)
+        known = _constants(graph, node)
         for name, array in known.items():
             if name not in outputs:
                 graph.replace_uses(name, graph.add_initializer(array, name))
@@ -70,24 +67,29 @@ def _is_identity(graph: Graph, node: NodeProto) -> bool:
         training = graph.constant(node.input[2]) if len(node.input) > 2 else np.False_
         unmasked = len(node.output) < 2 or not graph.consumers(node.output[1])
         return training is not None and not np.any(training) and unmasked
+    if node.op_type == "Pad":
+        pads = graph.constant(node.input[1])
+        return pads is not None and not pads.any()
+    if node.op_type == "Slice":
+        before, after = graph.shape(node.input[0]), graph.shape(node.output[0])
+        steps = np.ones(1) if len(node.input) < 5 else graph.constant(node.input[4])
+        whole = before is not None and before == after and None not in before
+        return whole and steps is not None and bool((steps == 1).all())
     return node.op_type == "Identity" and node.domain == ""
 
 
-def _constants(graph: Graph, node: NodeProto, partial: dict[str, _Vector]) -> dict[str, np.ndarray]:
+def _constants(graph: Graph, node: NodeProto) -> dict[str, np.ndarray]:
     """Return the outputs of a node that are known now."""
     if node.op_type == "Constant":
         value = graph.constant(node.output[0])
         return {} if value is None else {node.output[0]: value}
-    if (trace := _TRACES.get(node.op_type)) is not None:
-        vector = trace(graph, node, partial)
-        if vector is not None and None not in vector:
-            shape = () if graph.rank(node.output[0]) == 0 else (len(vector),)
-            return {node.output[0]: np.array(vector, np.int64).reshape(shape)}
-        if vector is not None:
-            partial[node.output[0]] = vector
-            return {}
+    sizes = graph.sizes(node.output[0]) if node.output else None
+    if sizes is not None and all(isinstance(size, int) for size in sizes):
+        shape = () if graph.rank(node.output[0]) == 0 else (len(sizes),)
+        dtype = helper.tensor_dtype_to_np_dtype(graph.dtype(node.output[0]))
+        return {node.output[0]: np.array(sizes, dtype).reshape(shape)}
     if node.op_type == "Reshape":
-        _settle_reshape(graph, node, partial)
+        _settle_reshape(graph, node)
     return _evaluated(graph, node)
 
 
@@ -124,75 +126,26 @@ def _countable(graph: Graph, value: str) -> bool:
 
 
 def _run(graph: Graph, node: NodeProto, constants: list[str]) -> list[np.ndarray]:
-    alone = graph.blank("fold", constants)
-    alone.append(node)
-    results = ReferenceEvaluator(alone.finish(list(node.output))).run(None, {})
-    return [np.asarray(result) for result in results]
+    """Run one node; its constants are fed, for as weights of a model they would be copied."""
+    feeds = {name: array for name in constants if (array := graph.constant(name)) is not None}
+    given = [
+        helper.make_tensor_value_info(name, graph.dtype(name), array.shape)
+        for name, array in feeds.items()
+    ]
+    made = [helper.make_empty_tensor_value_info(name) for name in node.output]
+    opset = helper.make_opsetid("", graph.opset)
+    alone = ModelProto(ir_version=10, opset_import=[opset])
+    alone.graph.CopyFrom(helper.make_graph([node], "fold", given, made))
+    return [np.asarray(result) for result in ReferenceEvaluator(alone).run(None, feeds)]
 
 
-# Extents: what is known of shape vectors whose batch entry is not
-
-
-def _vector(graph: Graph, value: str, partial: dict[str, _Vector]) -> _Vector | None:
-    known = graph.constant(value)
-    if known is None:
-        return partial.get(value)
-    return known.reshape(-1).tolist() if known.ndim <= 1 and known.dtype == np.int64 else None
-
-
-def _trace_shape(graph: Graph, node: NodeProto, _: dict[str, _Vector]) -> _Vector | None:
-    shape = graph.shape(node.input[0])
-    if shape is None:
-        return None
-    bounds = {a.name: int(a.i) for a in node.attribute}
-    extents = [extent if isinstance(extent, int) else None for extent in shape]
-    return extents[bounds.get("start", 0) : bounds.get("end", len(extents))]
-
-
-def _trace_gather(graph: Graph, node: NodeProto, partial: dict[str, _Vector]) -> _Vector | None:
-    vector, picks = partial.get(node.input[0]), graph.constant(node.input[1])
-    if vector is None or picks is None or picks.ndim > 1:
-        return None
-    return [vector[int(index)] for index in picks.reshape(-1)]
-
-
-def _trace_slice(graph: Graph, node: NodeProto, partial: dict[str, _Vector]) -> _Vector | None:
-    vector = partial.get(node.input[0])
-    bounds = [graph.constant(name) for name in (*node.input[1:3], *node.input[4:5]) if name]
-    if vector is None or any(bound is None or bound.size != 1 for bound in bounds):
-        return None
-    return vector[slice(*(int(bound.reshape(())) for bound in bounds if bound is not None))]
-
-
-def _trace_same(graph: Graph, node: NodeProto, partial: dict[str, _Vector]) -> _Vector | None:
-    kept = graph.dtype(node.output[0]) == TensorProto.INT64
-    return partial.get(node.input[0]) if kept else None
-
-
-def _trace_concat(graph: Graph, node: NodeProto, partial: dict[str, _Vector]) -> _Vector | None:
-    if not any(name in partial for name in node.input):
-        return None
-    parts = [_vector(graph, name, partial) for name in node.input]
-    return None if None in parts else [entry for part in parts if part for entry in part]
-
-
-_TRACES: Final[dict[str, Callable[[Graph, NodeProto, dict[str, _Vector]], _Vector | None]]] = {
-    "Cast": _trace_same,
-    "Concat": _trace_concat,
-    "Gather": _trace_gather,
-    "Identity": _trace_same,
-    "Shape": _trace_shape,
-    "Slice": _trace_slice,
-    "Squeeze": _trace_same,
-    "Unsqueeze": _trace_same,
-}
-
-
-def _settle_reshape(graph: Graph, node: NodeProto, partial: dict[str, _Vector]) -> None:
+def _settle_reshape(graph: Graph, node: NodeProto) -> None:
     """Replace a target of which one entry is unknown by the same with -1 there."""
-    target = partial.get(node.input[1])
-    if target is None or -1 in target or target.count(None) != 1:
+    target = graph.sizes(node.input[1])
+    if target is None or -1 in target or graph.constant(node.input[1]) is not None:
         return
-    entries = np.array([-1 if entry is None else entry for entry in target], np.int64)
-    graph.set_operand(node, 1, graph.add_initializer(entries, f"{node.output[0]}/shape"))
-    graph.infer(node)
+    entries = [entry if isinstance(entry, int) else -1 for entry in target]
+    if entries.count(-1) == 1:
+        shape = np.array(entries, np.int64)
+        graph.set_operand(node, 1, graph.add_initializer(shape, f"{node.output[0]}/shape"))
+        graph.infer(node)

@@ -9,20 +9,13 @@ from itertools import count
 from typing import Self
 
 import numpy as np
-from onnx import (
-    GraphProto,
-    ModelProto,
-    NodeProto,
-    TensorProto,
-    TypeProto,
-    ValueInfoProto,
-    helper,
-    numpy_helper,
-)
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
-from candor.autodiff.assemble import checked, closure, frame_of, framed, graph_proto
+from candor.autodiff.assemble import checked, closure, declared, fill, frame_of
 from candor.autodiff.order import names_in, operands, rename, topological
-from candor.autodiff.values import Shape, infer, merge, shape_of_type, tensor_type
+from candor.autodiff.reshaping import types_made
+from candor.autodiff.sizes import Sizes, sizes_of
+from candor.autodiff.values import Shape, held_by, infer, merge, shape_of_type, tensor_type
 from candor.errors import InvalidModel, NotFound
 
 __all__ = ["Graph"]
@@ -44,6 +37,7 @@ class Graph:
         self._producers: dict[str, NodeProto] = {}
         self._consumers: dict[str, list[NodeProto]] = {}
         self._arrays: dict[str, np.ndarray] = {}
+        self._sizes: dict[str, Sizes | None] = {}
         self._initializers = dict(initializers or {t.name: t for t in source.initializer})
         self._inputs = {v.name: v.type for v in source.input if v.name not in self._initializers}
         self._outputs = [value.name for value in source.output]
@@ -62,9 +56,10 @@ class Graph:
 
     def copy(self) -> Self:
         """Return an independent graph that shares only the initialisers."""
-        known = graph_proto(self._nodes, (), self._inputs, self._outputs, self._types)
-        known.value_info.extend(ValueInfoProto(name=n, type=t) for n, t in self._types.items())
-        return type(self)(framed(self._frame, known), self._initializers)
+        twin = frame_of(self._frame)
+        fill(twin.graph, self._nodes, (), self._inputs, self._outputs, self._types)
+        twin.graph.value_info.extend(declared(self._types))
+        return type(self)(twin, self._initializers)
 
     def blank(self, name: str, constants: Sequence[str] = ()) -> Self:
         """Return a graph for the same operator sets that holds only some of the initialisers."""
@@ -99,13 +94,11 @@ class Graph:
 
     def rank(self, value: str) -> int | None:
         """Return the number of axes, or None if it is unknown."""
-        shape = self.shape(value)
-        return None if shape is None else len(shape)
+        return None if (shape := self.shape(value)) is None else len(shape)
 
     def dtype(self, value: str) -> int:
         """Return the element type as a TensorProto enum; UNDEFINED (0) if it is unknown."""
-        known = self._types.get(value)
-        return known.tensor_type.elem_type if known is not None else TensorProto.UNDEFINED
+        return self._types[value].tensor_type.elem_type if value in self._types else 0
 
     def known(self, value: str) -> bool:
         """Tell whether the graph has a value of this name."""
@@ -124,14 +117,19 @@ class Graph:
         if value not in self._arrays:
             tensor = self._initializers.get(value)
             if tensor is None and (node := self.producer(value)) is not None:
-                tensor = next((a.t for a in node.attribute if a.name == "value"), None)
-                tensor = tensor if node.op_type == "Constant" else None
+                tensor = held_by(node) if node.op_type == "Constant" else None
             if tensor is None:
                 return None
             array = numpy_helper.to_array(tensor)
             array.flags.writeable = False
             self._arrays[value] = array
         return self._arrays[value]
+
+    def sizes(self, value: str) -> Sizes | None:
+        """Return what is known of the entries of a vector of integers; None if nothing is."""
+        if value not in self._sizes:
+            self._sizes[value] = sizes_of(self, value)
+        return self._sizes[value]
 
     # Writing
 
@@ -149,14 +147,12 @@ class Graph:
 
     def infer(self, node: NodeProto) -> None:
         """Learn what can be of the types of a node's outputs from those of its inputs."""
-        opsets = list(self._frame.opset_import)
-        for name, known in infer(node, self._types, self.constant, opsets).items():
-            self._types[name] = merge(self._types.get(name), known)
+        self._learn(infer(node, self._types, self.constant, list(self._frame.opset_import)))
+        self._learn(types_made(self, node))
 
     def declare(self, value: str, like: str) -> None:
         """State that a value has the type and shape of another, where inference knew less."""
-        if (known := self._types.get(like)) is not None:
-            self._types[value] = merge(self._types.get(value), known)
+        self._learn({value: self._types[like]} if like in self._types else {})
 
     def add_input(self, name: str, dtype: int, shape: Shape) -> str:
         """Declare a further input of the graph.
@@ -227,16 +223,20 @@ class Graph:
             raise NotFound(f"the graph has no value '{absent[0]}'")
         nodes, needed = closure(self.nodes, outputs)
         tensors = [tensor for name, tensor in self._initializers.items() if name in needed]
-        inputs = {name: known for name, known in self._inputs.items() if name in needed}
-        built = graph_proto(nodes, tensors, inputs, outputs, self._types)
-        return checked(framed(self._frame, built))
+        read = {name: known for name, known in self._inputs.items() if name in needed}
+        fill((built := frame_of(self._frame)).graph, nodes, tensors, read, outputs, self._types)
+        return checked(built)
 
     def body(self, outputs: Sequence[str]) -> GraphProto:
         """Build the graph of an If or Scan body, which may read values of the graph around it."""
-        tensors = self._initializers.values()
-        built = graph_proto(self._nodes, tensors, self._inputs, outputs, self._types)
-        built.name = self._frame.graph.name
+        built = GraphProto(name=self._frame.graph.name)
+        fill(built, self._nodes, self._initializers.values(), self._inputs, outputs, self._types)
         return built
+
+    def _learn(self, types: Mapping[str, TypeProto]) -> None:
+        for name, known in types.items():
+            self._types[name] = merge(self._types.get(name), known)
+            self._sizes.pop(name, None)
 
     def _index(self, node: NodeProto) -> None:
         self._nodes.append(node)

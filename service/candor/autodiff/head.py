@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from onnx import NodeProto, helper
 
+from candor.autodiff.follow import Layout
 from candor.autodiff.graph import Graph
 
 __all__ = ["CamHead", "cam_head", "unwrapped"]
@@ -13,7 +14,8 @@ __all__ = ["CamHead", "cam_head", "unwrapped"]
 class CamHead(NamedTuple):
     """score = mean of `layer` over the axes `averaged`, times `weight` [k, c], plus `bias` [k].
 
-    `channel` is the layer's axis that the weight multiplies; no bias is zero.
+    `channel` is the layer's axis that the weight multiplies; no bias is zero. `layout` says where
+    the layer holds the positions of the input.
     """
 
     layer: str
@@ -21,6 +23,7 @@ class CamHead(NamedTuple):
     bias: str | None
     averaged: tuple[int, ...]
     channel: int
+    layout: Layout = Layout()
 
 
 class _Linear(NamedTuple):

@@ -10,7 +10,7 @@ from onnx import GraphProto, NodeProto
 
 from candor.errors import InvalidModel
 
-__all__ = ["names_in", "operands", "rename", "topological"]
+__all__ = ["captures", "names_in", "operands", "reads", "rename", "topological"]
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -23,8 +23,13 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 def operands(node: NodeProto) -> list[str]:
     """Name every value that a node reads, the ones captured by its subgraphs included."""
-    captured = [name for body in subgraphs(node) for name in _captures(body)]
-    return [name for name in (*node.input, *captured) if name]
+    return [name for name in reads(node) if name]
+
+
+def reads(node: NodeProto) -> list[str]:
+    """Name a node's inputs, "" for one left out, and after them what its subgraphs capture."""
+    captured = [name for body in subgraphs(node) for name in captures(body)]
+    return [*node.input, *dict.fromkeys(captured)]
 
 
 def names_in(node: NodeProto) -> list[str]:
@@ -45,7 +50,8 @@ def rename(node: NodeProto, old: str, new: str) -> None:
                 value.name = new if value.name == old else value.name
 
 
-def _captures(body: GraphProto) -> list[str]:
+def captures(body: GraphProto) -> list[str]:
+    """Name the values that a subgraph reads from the graph around it."""
     own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
     own |= {name for node in body.node for name in node.output}
     read = [name for node in body.node for name in operands(node)]

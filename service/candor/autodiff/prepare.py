@@ -4,19 +4,32 @@ Never changes the numbers: functions are inlined, old operator versions are brou
 shapes are inferred, and what is constant is folded.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
-from onnx import ModelProto, checker, helper, inliner, shape_inference, version_converter
+from onnx import (
+    ModelProto,
+    TensorShapeProto,
+    ValueInfoProto,
+    checker,
+    helper,
+    inliner,
+    shape_inference,
+    version_converter,
+)
 
 from candor.autodiff.fold import fold
 from candor.autodiff.graph import Graph
+from candor.autodiff.repair import BEFORE_COORDINATES, keep_coordinates, repair, resizing
+from candor.autodiff.weights import lightened
 from candor.errors import InvalidModel, Unsupported
 
-__all__ = ["OPSET_FLOOR", "prepare"]
+__all__ = ["EXPANDED", "OPSET_FLOOR", "prepare"]
 
 OPSET_FLOOR: Final = 18  # from here on axes are operands and ScatterElements can add
 _IR_FLOOR: Final = 8  # the file format that came with it
-_EXPANDED: Final = frozenset({"Attention"})  # operators that are differentiated by their definition
+EXPANDED: Final = frozenset({"Attention", "CenterCropPad", "RotaryEmbedding"})
+"""Operators that are differentiated by their definition."""
 
 
 def prepare(model: ModelProto) -> Graph:
@@ -26,27 +39,41 @@ def prepare(model: ModelProto) -> Graph:
         InvalidModel: if it is not valid ONNX, with the checker's reason.
         Unsupported: if its operators cannot be brought up to opset 18.
     """
-    if any(not value.type.tensor_type.HasField("shape") for value in model.graph.output):
-        model = _inferred(model)  # the checker wants every output's rank declared
+    light, weights = lightened(model)
+    repair(light)
+    if any(not value.type.tensor_type.HasField("shape") for value in light.graph.output):
+        light = _inferred(light)  # the checker wants every output's rank declared
     try:
-        checker.check_model(model)
+        checker.check_model(light)
     except (checker.ValidationError, ValueError) as error:
         raise InvalidModel(f"not a valid ONNX model: {_first_line(error)}") from error
-    model = _inlined(model)
-    model = _upgraded(model)
-    return fold(Graph(_inferred(model)))
+    light = _with_own_symbols(_inferred(_upgraded(_inlined(light))))
+    small = {tensor.name: tensor for tensor in light.graph.initializer}
+    return fold(Graph(light, weights | small))
 
 
 def _inlined(model: ModelProto) -> ModelProto:
     """Replace the model's own functions, and the standard's large ones, by their bodies."""
     if model.functions:
         model = inliner.inline_local_functions(model)
-    if any(node.op_type in _EXPANDED and not node.domain for node in model.graph.node):
-        expanded = [("", op_type) for op_type in sorted(_EXPANDED)]
-        model = inliner.inline_selected_functions(model, expanded, inline_schema_functions=True)
-    twin = ModelProto()
-    twin.CopyFrom(model)
-    return twin
+    if any(node.op_type in EXPANDED and not node.domain for node in model.graph.node):
+        expanded = [("", op_type) for op_type in sorted(EXPANDED)]
+        typed = _inferred(_with_weights_typed(model))  # the bodies depend on their operands' types
+        model = inliner.inline_selected_functions(typed, expanded, inline_schema_functions=True)
+    return model
+
+
+def _with_weights_typed(model: ModelProto) -> ModelProto:
+    """Declare the types of the initialisers, which the inliner does not look up itself."""
+    typed = ModelProto()
+    typed.CopyFrom(model)
+    known = {value.name for value in (*typed.graph.input, *typed.graph.value_info)}
+    typed.graph.value_info.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in typed.graph.initializer
+        if tensor.name not in known
+    )
+    return typed
 
 
 def _upgraded(model: ModelProto) -> ModelProto:
@@ -60,15 +87,25 @@ def _upgraded(model: ModelProto) -> ModelProto:
     version = _version(model)
     if version >= OPSET_FLOOR:
         return model
+    if version < BEFORE_COORDINATES:
+        model = _converted(model, BEFORE_COORDINATES)
+    resized = resizing(model, version)
+    converted = _converted(model, OPSET_FLOOR)
+    keep_coordinates(converted.graph.node, resized)
+    del converted.graph.value_info[:]
+    return converted
+
+
+def _converted(model: ModelProto, target: int) -> ModelProto:
+    before = _version(model)
     try:
-        converted = version_converter.convert_version(model, OPSET_FLOOR)
+        converted = version_converter.convert_version(model, target)
     except (RuntimeError, ValueError) as error:
         raise Unsupported(
-            f"opset {version} cannot be converted to {OPSET_FLOOR}: {_first_line(error)}"
+            f"opset {before} cannot be converted to {target}: {_first_line(error)}"
         ) from error
-    if _version(converted) != OPSET_FLOOR:
-        raise Unsupported(f"opset {version} cannot be converted to {OPSET_FLOOR}")
-    del converted.graph.value_info[:]
+    if _version(converted) != target:
+        raise Unsupported(f"opset {before} cannot be converted to {target}")
     return converted
 
 
@@ -82,9 +119,27 @@ def _version(model: ModelProto) -> int:
 
 def _inferred(model: ModelProto) -> ModelProto:
     try:
-        return shape_inference.infer_shapes(model, data_prop=True)
+        return shape_inference.infer_shapes(model)
     except (shape_inference.InferenceError, RuntimeError) as error:
         raise InvalidModel(f"the shapes of the model contradict: {_first_line(error)}") from error
+
+
+def _with_own_symbols(model: ModelProto) -> ModelProto:
+    """Forget the names of free extents that are not those of the inputs.
+
+    Shape inference makes up a new one for whatever it cannot follow, which would hide that two
+    extents are the same.
+    """
+    own = {axis.dim_param for value in model.graph.input for axis in _axes(value)}
+    for value in (*model.graph.value_info, *model.graph.output):
+        for axis in _axes(value):
+            if axis.dim_param not in own:
+                axis.ClearField("dim_param")
+    return model
+
+
+def _axes(value: ValueInfoProto) -> Iterator[TensorShapeProto.Dimension]:
+    yield from value.type.tensor_type.shape.dim
 
 
 def _first_line(error: Exception) -> str:

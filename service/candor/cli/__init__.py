@@ -24,6 +24,7 @@ COMMANDS = MappingProxyType(
         "demo": "start the service, explain photographs and sentences, and stop",
         "models": "list the models of a running service, or describe one",
         "inspect": "say what candor makes of an ONNX file: operators, layers, methods",
+        "verify": "check a model's gradient against finite differences in float64",
         "predict": "classify pictures, texts or tensors with a running service",
         "explain": "classify and explain them: pictures, tables, JSON",
         "settings": "list every setting with its flag, variable, default and present value",

@@ -61,8 +61,7 @@ def print_tokens(
         console.print(f"\nfor [bold]{escape(target_name(of_target[0].target, labels))}[/]")
         for answer in of_target:
             console.print(coloured_text(text, view, answer.method, answer.values))
-        # A text that is shorter than another of the same call has padding behind its tokens.
-        values = {answer.method: answer.values[: len(view.tokens)] for answer in of_target}
+        values = {answer.method: answer.values for answer in of_target}
         console.print(token_table(view.tokens, view.known, values))
 
 

@@ -8,6 +8,7 @@ colours and bars.
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from candor.cli.asking import asking_of, methods_of
 from candor.cli.drawing import print_explained_row
+from candor.cli.exits import UsageError
 from candor.cli.inputs import Rows, add_input_arguments, read_rows
 from candor.cli.outcome import answer_record, row_record
 from candor.cli.progress import progress_bars
@@ -78,6 +80,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain, and show or write the answers."""
+    if args.out:
+        _check_folder(args.out)
     with Client(args.server) as client:
         model = client.model(args.model, args.version, timeout_s=args.timeout_s)
         rows = read_rows(args, only_input(model))
@@ -114,11 +118,20 @@ def _records(rows: Rows, explanation: Explanation, labels: Sequence[str]) -> lis
     ]
 
 
+def _check_folder(folder: Path) -> None:
+    """Make the folder and write to it, before minutes of work are spent on what goes there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"--out {folder} cannot be written to: {error.strerror}") from error
+
+
 def _write(
     folder: Path, records: list[dict[str, Any]], rows: Rows, explanation: Explanation
 ) -> list[Path]:
     """Write each row's record, and each answer's picture if it has one; the files written."""
-    folder.mkdir(parents=True, exist_ok=True)
     files = []
     for answer in explanation.answers:
         if answer.overlay_png:

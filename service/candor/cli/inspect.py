@@ -9,42 +9,49 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from onnx import ModelProto
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from candor.autodiff import BLOCKED, NO_GRADIENT, RULES
+from candor.autodiff.prepare import EXPANDED
 from candor.autodiff.rules import key
-from candor.cli.exits import UsageError
-from candor.result import Json, ModelId
-from candor.runtime.files import MODEL_FILE, read_model
-from candor.runtime.manifest import load_manifest
-from candor.runtime.model import Model, ModelPolicy
-from candor.runtime.session import SessionPolicy
-from candor.settings import load_settings
+from candor.cli.cost import Cost, costs
+from candor.cli.local import add_model_argument, add_size_argument, open_model
+from candor.result import Json
+from candor.runtime.draws import random_rows
+from candor.runtime.files import ModelFile
+from candor.runtime.model import Model
 
 __all__ = ["EXAMPLES", "arguments", "run"]
 
 EXAMPLES = """\
   candor inspect models/repository/photos/1/model.onnx
   candor inspect resnet18.onnx --json | jq .methods
+  candor inspect resnet18.onnx --measure --size 224
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `candor inspect`."""
-    parser.add_argument("file", type=Path, metavar="MODEL.onnx", help="the file, or its folder")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_model_argument(parser)
+    parser.add_argument(
+        "--measure", action="store_true", help="time each program against a plain prediction"
+    )
+    add_size_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what there is to know."""
-    found = _findings(args.file / MODEL_FILE if args.file.is_dir() else args.file)
+    file, model = open_model(args.file)
+    found = _findings(file, model)
+    if args.measure:
+        found["costs"] = [cost._asdict() for cost in _measured(model, args.size, args.seed)]
     if args.json:
         json.dump(found, sys.stdout, indent=2)
         print()
@@ -53,19 +60,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _findings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}")
-    file = read_model(path)
-    folder = path.parent if (path.parent / "model.toml").exists() else path.parent.parent
-    policy = ModelPolicy(
-        session=SessionPolicy(providers=load_settings().providers),
-        max_image_pixels=load_settings().max_image_pixels,
-        on_run=lambda *_: None,
-    )
-    model = Model(ModelId(path.stem, "1", file.digest), file, load_manifest(folder), policy)
+def _measured(model: Model, size: int | None, seed: int | None) -> list[Cost]:
+    spec = next(spec for spec in model.inputs if spec.name == model.input_name)
+    rng = np.random.default_rng(seed)
+    return costs(model, random_rows(spec, model.subject().geometry, 1, size, rng))
+
+
+def _findings(file: ModelFile, model: Model) -> dict[str, Any]:
     return {
-        "file": str(path),
+        "file": str(file.path),
         "digest": file.digest,
         "bytes": file.size_bytes,
         "provider": model.provider,
@@ -91,7 +94,7 @@ def _sizes(shape: Any) -> list[Json]:
 
 _DERIVATIVES: Mapping[str, Callable[[str], bool]] = MappingProxyType(
     {
-        "yes": RULES.__contains__,
+        "yes": lambda name: name in RULES or name in EXPANDED,
         "zero": NO_GRADIENT.__contains__,
         "refused": BLOCKED.__contains__,
         "no rule": lambda _: True,
@@ -136,6 +139,16 @@ def _print(found: Mapping[str, Any]) -> None:
     console.print(_table("method", "", "why not", rows=[
         (name, "[red]no[/]" if reason else "[green]yes[/]", escape(reason or ""))
         for name, reason in found["methods"].items()
+    ]))  # fmt: skip
+    if "costs" in found:
+        _print_costs(console, found)
+
+
+def _print_costs(console: Console, found: Mapping[str, Any]) -> None:
+    console.print(_table("program", "ms", "times a prediction", "quartiles", rows=[
+        (f"{cost['program']} (a {cost['per']})", f"{cost['ms']:.2f}", f"{cost['ratio']:.2f}",
+         f"{cost['low']:.2f} - {cost['high']:.2f}")
+        for cost in found["costs"]
     ]))  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from itertools import groupby
 import numpy as np
 
 from candor.engine.batch import RowSays
+from candor.engine.cut import cut_to_view, joined
 from candor.engine.entry import Entry
-from candor.engine.plan import Plan, labels_of
+from candor.engine.plan import Ask, Plan, labels_of
 from candor.engine.request import Answer, Explanation, Prediction
 from candor.result import CacheStatus, Scores
 
@@ -40,7 +41,7 @@ def assemble(
     """
     answers = tuple(
         tuple(
-            tuple(_answer(ask.key, found[ask.flight]) for ask in of_row)
+            tuple(_answer(plan, ask, found[ask.flight]) for ask in of_row)
             for _, of_row in groupby(of_method, key=lambda ask: ask.place[1])
         )
         for _, of_method in groupby(plan.asks, key=lambda ask: ask.place[0])
@@ -49,12 +50,13 @@ def assemble(
     return Explanation(_prediction(plan, rows), answers, timings_s, labels)
 
 
-def _answer(key: str, found: Found) -> Answer:
-    return Answer(found.entry.attribution, found.status, key, found.complete)
+def _answer(plan: Plan, ask: Ask, found: Found) -> Answer:
+    attribution = cut_to_view(found.entry.attribution, plan.views[ask.row])
+    return Answer(attribution, found.status, ask.key, found.complete)
 
 
 def _prediction(plan: Plan, rows: Sequence[RowSays]) -> Prediction:
-    outputs = {name: np.concatenate([own[name] for own, _ in rows]) for name in rows[0][0]}
+    outputs = {name: joined([own[name] for own, _ in rows]) for name in rows[0][0]}
     scores = [row_scores for _, row_scores in rows if row_scores is not None]
     return Prediction(
         plan.model.id,

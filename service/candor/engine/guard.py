@@ -40,6 +40,11 @@ class Guard:
         """k, the number of classes."""
         return self._subject.n_classes
 
+    @property
+    def straight_through(self) -> bool:
+        """As the subject."""
+        return self._subject.straight_through
+
     def predict(self, x: Array) -> Scores:
         """As the subject, finite."""
         return _finite(self._subject.predict(x), _HERE)

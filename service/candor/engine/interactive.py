@@ -40,9 +40,9 @@ async def answer_interactive(
     Returns:
         Answers by flight.
     """
-    batches: dict[Options, list[Ask]] = defaultdict(list)
+    batches: dict[tuple[Options, tuple[int, ...]], list[Ask]] = defaultdict(list)
     for ask in asks:
-        batches[ask.options].append(ask)
+        batches[ask.options, ask.question.x.shape].append(ask)
     parts = [
         batch[start : start + _MAX_ROWS]
         for batch in batches.values()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from candor.engine.cut import Batch, row_of, segments_of
 from candor.engine.digest import (
     Asked,
     Subjected,
@@ -67,7 +68,7 @@ class Plan:
     """Everything that answering takes.
 
     Attributes:
-        tensors: the model's inputs, n rows.
+        batch: the model's inputs, n rows.
         views: of each row.
         output: the output that is explained; None for the default one.
         asks: all questions, by method, row, target.
@@ -76,7 +77,7 @@ class Plan:
 
     model: Model
     subject: Subject
-    tensors: Mapping[str, Array]
+    batch: Batch
     views: tuple[View | None, ...]
     output: str | None
     asks: tuple[Ask, ...]
@@ -129,11 +130,12 @@ def make_plan(model: Model, request: ExplainRequest, secret: bytes) -> Plan:
     check_extent(len(request.methods), n_targets, len(rows))
     labels = labels_of(model, subject)
     targets = resolve_targets(request.targets, len(rows), labels, subject.n_classes)
-    asks = _asks(model, subject, request, tensors, targets, secret)
+    batch = Batch(tensors, model.input_name, len(rows), encoded.lengths)
+    asks = _asks(model, subject, request, batch, targets, secret)
     return Plan(
         model,
         subject,
-        tensors,
+        batch,
         encoded.views,
         request.output,
         tuple(asks),
@@ -146,23 +148,20 @@ def _asks(
     model: Model,
     subject: Subject,
     request: ExplainRequest,
-    tensors: Mapping[str, Array],
+    batch: Batch,
     targets: tuple[tuple[Target, ...], ...],
     secret: bytes,
 ) -> Iterator[Ask]:
-    rows = tensors[model.input_name]
     model_digest = _model_digest(model, subject, request.output, secret)
-    row_digests = [
-        row_digest({name: _row(array, row, len(rows)) for name, array in tensors.items()}, secret)
-        for row in range(len(rows))
-    ]
+    rows = [row_of(batch, row) for row in range(batch.n_rows)]
+    row_digests = [row_digest(inputs, secret) for inputs in rows]
     asked: dict[Options, bytes] = {}
     for method, options in enumerate(request.methods):
         keeps = getattr(options, "seed", 0) != -1
         shares = keeps and request.cache == "use"
         for row, of_row in enumerate(targets):
-            segments = None if request.segments is None else request.segments[row]
-            first = Question(rows[row : row + 1], of_row[0], request.explained, segments)
+            segments = segments_of(batch, row, request.segments)
+            first = Question(rows[row][batch.input_name], of_row[0], request.explained, segments)
             resolved = resolve(subject, first, options)
             if segments is not None or resolved not in asked:
                 how = Asked(method_name(options), to_json(resolved), request.explained, segments)
@@ -181,11 +180,6 @@ def _asks(
 def _model_digest(model: Model, subject: Subject, output: str | None, secret: bytes) -> bytes:
     recipe = f"{model.activation} {subject.geometry!r} {subject.n_classes}"
     return subject_digest(Subjected(model.id, recipe, model.provider, output=output), secret)
-
-
-def _row(array: Array, row: int, n_rows: int) -> Array:
-    """The row's part of an input; all of one that has no rows."""
-    return array[row : row + 1] if array.shape[:1] == (n_rows,) else array
 
 
 def _check_methods(model: Model, methods: tuple[Options, ...]) -> None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from candor.engine.assemble import Found
+from candor.engine.cut import cut_to_view
 from candor.engine.plan import Ask, Plan
 from candor.engine.request import Report
 from candor.engine.watch import OnProgress
@@ -18,6 +19,7 @@ class Reporter:
 
     def __init__(self, plan: Plan, on_report: Callable[[Report], None] | None) -> None:
         self._on_report = on_report
+        self._views = plan.views
         self._places: dict[str, list[Ask]] = defaultdict(list)
         if on_report is not None:
             for ask in plan.asks:
@@ -45,4 +47,5 @@ class Reporter:
             return
         for ask in self._places[flight]:
             _, row, target = ask.place
-            self._on_report(Report(method_name(ask.options), row, target, share, partial))
+            shown = None if partial is None else cut_to_view(partial, self._views[row])
+            self._on_report(Report(method_name(ask.options), row, target, share, shown))

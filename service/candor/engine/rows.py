@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from candor.engine.batch import RowSays, rows_of
+from candor.engine.cut import groups_of
 from candor.engine.deadline import Deadline
 from candor.engine.house import House
 from candor.engine.model import Model
@@ -31,7 +32,7 @@ class Rows:
         self._known |= known
 
     async def predict(self, rows: Iterable[int], deadline: Deadline) -> dict[int, RowSays]:
-        """Predict some rows in one run."""
+        """Predict some rows, those of the same length in one run."""
         wanted = sorted(set(rows))
         if wanted:
             run = partial(_predict, self._house, self._plan, wanted)
@@ -66,13 +67,11 @@ def scores_of(
 
 
 def _predict(house: House, plan: Plan, rows: Sequence[int]) -> dict[int, RowSays]:
-    tensors = plan.tensors
-    if len(rows) < plan.n_rows:
-        tensors = {
-            name: array[list(rows)] if array.shape[:1] == (plan.n_rows,) else array
-            for name, array in tensors.items()
-        }
-    outputs = plan.model.run(tensors)
-    house.metrics.batch(plan.model.id.name, len(rows))
-    says = rows_of(outputs, scores_of(plan.model, tensors, outputs), len(rows))
-    return dict(zip(rows, says, strict=True))
+    known: dict[int, RowSays] = {}
+    for group, tensors in groups_of(plan.batch, rows, plan.model.batch_size):
+        outputs = plan.model.run(tensors)
+        house.metrics.batch(plan.model.id.name, len(group))
+        n_run = len(tensors[plan.batch.input_name])
+        says = rows_of(outputs, scores_of(plan.model, tensors, outputs), n_run)
+        known |= dict(zip(group, says[: len(group)], strict=True))
+    return known

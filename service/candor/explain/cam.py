@@ -10,7 +10,7 @@ from candor.explain.parse import method_name
 from candor.explain.question import Question
 from candor.explain.subject import CamFormula, Subject
 from candor.explain.target import aim, directions, outcome
-from candor.explain.trust import map_warnings, trust_record
+from candor.explain.trust import gradient_warnings, map_warnings, trust_record
 from candor.result import Attribution
 
 __all__ = ["cam", "resolve_cam"]
@@ -55,12 +55,12 @@ def cam(
     scores, maps = subject.cam(
         x, toward, _FORMULAS[type(options)], resolved.layer or "", normalise=resolved.normalise
     )
+    estimated = method != "cam" and subject.straight_through  # cam takes no gradient
     answers = []
     for row, question in enumerate(questions):
         values = np.asarray(maps[row], dtype=np.float32)
         stands = outcome(aim(question.target, scores, row), scores, "score", row)
-        trust = trust_record(
-            resolved, stands, n_evaluations=n_before + 1, warnings=map_warnings(values)
-        )
+        warnings = [*gradient_warnings(straight_through=estimated), *map_warnings(values)]
+        trust = trust_record(resolved, stands, n_evaluations=n_before + 1, warnings=warnings)
         answers.append(Attribution(method, values, trust))
     return answers

@@ -11,7 +11,7 @@ from candor.explain.options import Gradient
 from candor.explain.question import Question
 from candor.explain.subject import GradientRun, Subject
 from candor.explain.target import aim, directions, outcome
-from candor.explain.trust import map_warnings, trust_record
+from candor.explain.trust import gradient_warnings, map_warnings, trust_record
 from candor.result import Array, Attribution, Explained
 
 __all__ = ["gradient", "reduce_gradient"]
@@ -44,7 +44,13 @@ def gradient(
     for row, question in enumerate(questions):
         stands = outcome(aim(question.target, run.scores, row), run.scores, explained, row)
         trust = trust_record(
-            options, stands, n_evaluations=n_before + 1, warnings=map_warnings(values[row])
+            options,
+            stands,
+            n_evaluations=n_before + 1,
+            warnings=[
+                *gradient_warnings(straight_through=subject.straight_through),
+                *map_warnings(values[row]),
+            ],
         )
         answers.append(Attribution("gradient", values[row].astype(np.float32), trust))
     return answers

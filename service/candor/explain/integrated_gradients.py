@@ -19,7 +19,7 @@ from candor.explain.quadrature import gauss_legendre
 from candor.explain.question import Progress, Question
 from candor.explain.subject import Subject
 from candor.explain.target import Outcome, aim, fixed, measure_changed, one_hot, outcome
-from candor.explain.trust import finite, map_warnings, trust_record
+from candor.explain.trust import finite, gradient_warnings, map_warnings, trust_record
 from candor.result import Array, Attribution, Json
 
 __all__ = ["integrated_gradients", "resolve_integrated_gradients"]
@@ -169,7 +169,11 @@ def _answer(
         n_evaluations=n_evaluations,
         complete=complete,
         figures=figures,
-        warnings=[*map_warnings(values), *_warnings(options, relative)],
+        warnings=[
+            *gradient_warnings(straight_through=subject.straight_through),
+            *map_warnings(values),
+            *_warnings(options, relative),
+        ],
     )
     return Attribution("integrated_gradients", values, trust)
 

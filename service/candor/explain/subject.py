@@ -40,6 +40,11 @@ class Subject(Protocol):
         """k, the number of classes; a single-logit model counts two."""
         ...
 
+    @property
+    def straight_through(self) -> bool:
+        """Whether gradients are straight-through estimates, since the model is quantised."""
+        ...
+
     def predict(self, x: Array) -> Scores:
         """Scores and probabilities of x."""
         ...

@@ -38,7 +38,7 @@ from candor.explain.parse import method_name, to_json
 from candor.explain.target import Outcome
 from candor.result import Array, Json
 
-__all__ = ["finite", "map_warnings", "numbers", "trust_record"]
+__all__ = ["finite", "gradient_warnings", "map_warnings", "numbers", "trust_record"]
 
 SATURATED = 0.9999
 """A probability from which perturbations can hardly be told apart in float32."""
@@ -101,6 +101,16 @@ def map_warnings(values: Array, cure: str = "") -> list[str]:
         hint = f"; {cure}" if cure else ""
         return [f"constant: every position has the same value, the map shows no place{hint}"]
     return []
+
+
+def gradient_warnings(*, straight_through: bool) -> list[str]:
+    """What any gradient of this model has to be warned of."""
+    if not straight_through:
+        return []
+    return [
+        "straight-through: the model computes with quantised values, and rounding has no "
+        "derivative; it is passed as if it were not there, so the gradient is an estimate"
+    ]
 
 
 def finite(value: float | None) -> float | None:

@@ -19,6 +19,7 @@ from candor.result import (
     PathRun,
     Scores,
 )
+from candor.runtime.batches import batches, rows_at_once
 from candor.runtime.pace import Pace
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.cam import MAP, cam_program
@@ -36,12 +37,15 @@ from candor.runtime.programs.heads import DIRECTION, PROBABILITY, SCORE
 from candor.runtime.programs.perturb import MASKS, SEGMENTS, perturb_program
 from candor.runtime.session import Session
 
-__all__ = ["EXPLANATIONS", "Compiled", "OnRun"]
+__all__ = ["EXPLANATIONS", "Compiled", "OnRun", "OpenSession"]
 
 
 _Key = tuple[str | bool, ...]
 _Build = Callable[[], ModelProto]
 _NOTHING: Mapping[str, Array] = MappingProxyType({})
+
+OpenSession = Callable[[ModelProto, int | None], Session]
+"""Compiles a program, on CPUs for so many rows a run; None for any number."""
 
 OnRun = Callable[[str, int, float], None]
 """Told of every run: program, rows, seconds."""
@@ -50,6 +54,7 @@ EXPLANATIONS = ("cam", "grad_cam", "gradient", "integrated_gradients", "occlusio
 """The methods that a model is asked about; the same names as `explain.options.METHODS`."""
 
 _BULK = frozenset({"path", "perturb"})
+_BACKWARD = frozenset({"gradient", "path"})
 
 
 class Compiled:
@@ -59,7 +64,7 @@ class Compiled:
         self,
         blueprint: Blueprint,
         geometry: Geometry,
-        open_session: Callable[[ModelProto], Session],
+        open_session: OpenSession,
         on_run: OnRun,
     ) -> None:
         self._blueprint = blueprint
@@ -69,6 +74,7 @@ class Compiled:
         # Some exports fix the number of rows in the graph.
         batch = (blueprint.graph.shape(blueprint.input) or (None,))[0]
         self._batch = batch if isinstance(batch, int) else None
+        self._at_once = None if self._batch else rows_at_once(blueprint)
         self._sessions: dict[_Key, Session] = {}
         self._lock = Lock()
         self._pace = Pace()
@@ -82,6 +88,11 @@ class Compiled:
     def n_classes(self) -> int:
         """k; a single logit counts two classes."""
         return max(2, self._blueprint.anatomy.n_classes)
+
+    @property
+    def straight_through(self) -> bool:
+        """Whether values on the way are quantised, so that gradients are estimates."""
+        return self._blueprint.anatomy.straight_through
 
     def predict(self, x: Array) -> Scores:
         """Scores and probabilities of x."""
@@ -183,11 +194,12 @@ class Compiled:
         return {name: _refusal(b) for name, b in zip(EXPLANATIONS, builds, strict=True)}
 
     def _explained_value(self, x: Array) -> Array:
+        """The row, or its embedding, in float32: integrals are of small steps."""
         value = self._blueprint.explained
-        if value == self._blueprint.input:
-            return x
-        rows = {self._blueprint.input: x}
-        return self._run(("embedding",), partial(embedding, self._blueprint), rows)[value]
+        if value != self._blueprint.input:
+            rows = {self._blueprint.input: x}
+            x = self._run(("embedding",), partial(embedding, self._blueprint), rows)[value]
+        return x.astype(np.float32, copy=False)
 
     def _run(
         self,
@@ -200,10 +212,13 @@ class Compiled:
         session = self._session(key, build)
         n = len(next(iter(rows.values())))
         began = perf_counter()
-        if self._batch in (None, n):
+        best = self._at_once if key[0] in _BACKWARD and session.provider == "cpu" else None
+        at_once = self._batch or best or n
+        if n == at_once or (self._batch is None and n < at_once):
             found = session.run({**rows, **shared})
         else:
-            parts = [session.run({**part, **shared}) for part in _batches(rows, n, self._batch)]
+            pieces = batches(rows, n, at_once, fill=self._batch is not None)
+            parts = [session.run({**piece, **shared}) for piece in pieces]
             found = {name: np.concatenate([p[name] for p in parts])[:n] for name in parts[0]}
         seconds = perf_counter() - began
         program = str(key[0])
@@ -212,6 +227,10 @@ class Compiled:
         self._on_run(program, n, seconds)
         return found
 
+    def _fixed(self, key: _Key) -> int | None:
+        """How many rows every run has: one, where more are taken one by one."""
+        return 1 if key[0] in _BACKWARD and self._at_once == 1 else None
+
     def _session(self, key: _Key, build: _Build) -> Session:
         # Compilation holds the lock: two requests for a new program must not both build it.
         found = self._sessions.get(key)
@@ -219,15 +238,8 @@ class Compiled:
             with self._lock:
                 found = self._sessions.get(key)
                 if found is None:
-                    found = self._sessions[key] = self._open(build())
+                    found = self._sessions[key] = self._open(build(), self._fixed(key))
         return found
-
-
-def _batches(rows: Mapping[str, Array], n: int, size: int) -> Iterator[dict[str, Array]]:
-    """Cut rows into batches of exactly this size; the last row fills the last one up."""
-    for start in range(0, n, size):
-        index = np.minimum(np.arange(start, start + size), n - 1)
-        yield {name: array[index] for name, array in rows.items()}
 
 
 def _refusal(build: Callable[[], object]) -> str | None:

@@ -14,6 +14,7 @@ from blake3 import blake3
 from google.protobuf.message import DecodeError, Message
 
 from candor.errors import InvalidModel
+from candor.runtime.maps import take_off_maps
 
 __all__ = ["MODEL_FILE", "ModelFile", "read_model"]
 
@@ -29,11 +30,12 @@ class ModelFile:
 
     Attributes:
         path: of the ONNX file.
-        proto: parsed, external weights included.
+        proto: parsed, external weights included, outputs that are maps as tensors.
         digest: hexadecimal BLAKE3 of the file, as `b3sum model.onnx` prints it; with external data,
             of what `b3sum model.onnx weights.bin ...` prints, files in the order of their names.
         size_bytes: of all the files together.
         external: locations of the external data, as the graph spells them.
+        classes: names of the classes, where the file has them; else ().
     """
 
     path: Path
@@ -41,6 +43,7 @@ class ModelFile:
     digest: str
     size_bytes: int
     external: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
 
 def read_model(path: Path, *, max_bytes: int = MAX_MODEL_BYTES) -> ModelFile:
@@ -62,7 +65,9 @@ def read_model(path: Path, *, max_bytes: int = MAX_MODEL_BYTES) -> ModelFile:
             files[location] = _read(inside, max_bytes - size_bytes, what=what)
             size_bytes += len(files[location])
         _embed(tensor, files[location], path)
-    return ModelFile(path, proto, _digest(content, files), size_bytes, tuple(sorted(files)))
+    classes = take_off_maps(proto)
+    digest = _digest(content, files)
+    return ModelFile(path, proto, digest, size_bytes, tuple(sorted(files)), classes)
 
 
 def _read(path: Path, max_bytes: int, *, what: str) -> bytes:

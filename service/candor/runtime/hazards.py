@@ -1,6 +1,7 @@
 """What ONNX Runtime must not be given: it would end the process, or quietly take it for another.
 
-Seen with 1.31: LSTM and GRU without rows, GRU without steps end the process.
+Seen with 1.31: LSTM and GRU without rows, GRU without steps, and one of its optimizations on a Cast
+between Transpose and MatMul end the process.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from candor.errors import InvalidInput
 from candor.result import Array
 from candor.runtime.vocabulary import known_ids, refuse_unknown_ids
 
-__all__ = ["Hazards", "find_hazards", "has_recurrent", "refuse_empty"]
+__all__ = ["Hazards", "fatal_optimizations", "find_hazards", "has_recurrent", "refuse_empty"]
 
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
@@ -62,3 +63,20 @@ def refuse_empty(tensors: Mapping[str, Array]) -> None:
                 f"input '{name}' has shape {list(array.shape)}; a model with recurrent layers "
                 "needs at least one row and one step"
             )
+
+
+def fatal_optimizations(graph: GraphProto) -> list[str]:
+    """Name the optimizations that would end the process on this graph.
+
+    On a Cast of a transposed value in front of a MatMul, this fusion leaves a node without an
+    operator, over which the next optimization falls (microsoft/onnxruntime#28392).
+    """
+    transposed: set[str] = set()
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in transposed:
+            return ["MatmulTransposeFusion"]
+        if node.op_type == "Transpose" or (
+            node.op_type == "Identity" and node.input[0] in transposed
+        ):
+            transposed.update(node.output)
+    return []

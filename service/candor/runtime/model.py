@@ -24,7 +24,7 @@ from candor.runtime.manifest import Manifest, load_manifest
 from candor.runtime.preprocess import Preprocessing, encode, plan
 from candor.runtime.repository import Folder
 from candor.runtime.session import Session, SessionPolicy
-from candor.runtime.specs import TensorSpec, check_tensors
+from candor.runtime.specs import TensorSpec, check_tensors, fixed_batch
 
 __all__ = ["Model", "ModelPolicy", "load_model"]
 
@@ -63,6 +63,7 @@ class Model:
         self._file = file
         self._policy = policy
         self._session = self._open(file.proto)
+        self.batch_size = fixed_batch(self._session.inputs)
         self._preprocessing: Preprocessing = plan(
             manifest, self._session.inputs, max_image_pixels=policy.max_image_pixels
         )
@@ -92,8 +93,9 @@ class Model:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the classes, in order; () where the manifest has none."""
-        return self.manifest.labels
+        """Names of the classes, in order: the manifest's, else the file's, else ()."""
+        own = self._file.classes
+        return self.manifest.labels or (own if len(own) == self.n_classes else ())
 
     @property
     def n_classes(self) -> int:
@@ -207,9 +209,9 @@ class Model:
         except InvalidInput:
             return
 
-    def _open(self, program: ModelProto) -> Session:
+    def _open(self, program: ModelProto, rows: int | None) -> Session:
         name = f"model '{self.id.name}'"
-        return Session(program, self._policy.session, name=name)
+        return Session(program, self._policy.session, name=name, rows=rows)
 
     def _on_run(self, program: str, rows: int, seconds: float) -> None:
         self._policy.on_run(self.id.name, program, rows, seconds)
@@ -243,7 +245,6 @@ def load_model(folder: Folder, policy: ModelPolicy) -> Model:
     """
     file = read_model(folder.model)
     manifest = load_manifest(folder.manifest)
-    model_id = ModelId(folder.name, folder.version, file.digest)
-    model = Model(model_id, file, manifest, policy)
+    model = Model(ModelId(folder.name, folder.version, file.digest), file, manifest, policy)
     model.warm_up()
     return model

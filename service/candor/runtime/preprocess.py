@@ -5,7 +5,7 @@ has passed `check_tensors`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -159,7 +159,9 @@ def _encode_texts(payload: Texts, preprocessing: Preprocessing) -> Encoded:
         raise InvalidInput("the request holds no text; one a row is needed")
     length = found.spec.shape[1]
     ids, views = tokens.tokenize(found.tokenizer, payload.texts, length if length > 0 else None)
-    return _checked(preprocessing, found.spec, ids.astype(found.spec.dtype, copy=False), views)
+    lengths = () if length > 0 else tuple(len(view.tokens) for view in views)
+    rows = ids.astype(found.spec.dtype, copy=False)
+    return replace(_checked(preprocessing, found.spec, rows, views), lengths=lengths)
 
 
 _ENCODERS: Mapping[type[Any], Callable[[Any, Preprocessing], Encoded]] = {

@@ -15,6 +15,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from candor.errors import CandorError, InternalError, InvalidInput, InvalidModel, TooLarge
 from candor.result import Array
+from candor.runtime.bfloat16 import BFLOAT16, bfloat16_hint, run_session
+from candor.runtime.hazards import fatal_optimizations
 from candor.runtime.specs import TensorSpec, spec_from_runtime
 
 __all__ = ["ProviderChoice", "Session", "SessionPolicy", "choose_providers"]
@@ -62,10 +64,12 @@ class SessionPolicy:
     Attributes:
         providers: names in order of preference, short (`cuda`) or full, in any case.
         intra_op_threads: threads within one run; concurrency comes from concurrent runs.
+        optimise: whether ONNX Runtime may rewrite the graph.
     """
 
     providers: tuple[str, ...] = ("cuda", "cpu")
     intra_op_threads: int = 1
+    optimise: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,12 @@ class Session:
     """A compiled graph, ready to run from any number of threads at once."""
 
     def __init__(
-        self, program: onnx.ModelProto, policy: SessionPolicy, *, name: str = "model"
+        self,
+        program: onnx.ModelProto,
+        policy: SessionPolicy,
+        *,
+        name: str = "model",
+        rows: int | None = None,
     ) -> None:
         """Compile a graph.
 
@@ -113,19 +122,22 @@ class Session:
             program: with all of its weights inside.
             policy: providers and threads.
             name: how messages call the graph.
+            rows: how many every run on CPUs will have; None for any number. There the blocked
+                layout of pictures asks for a known number wherever two values meet.
 
         Raises:
             InvalidModel: ONNX Runtime refuses the graph, or has none of the providers.
         """
         choice = choose_providers(policy.providers)
         options = _session_options(policy, several_shapes=_has_free_sizes(program.graph))
-        self._session = _open(program, options, choice.used, name)
+        self._session = _open(program, options, choice.used, name, rows)
         self.name = name
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         without_device = (_short(p) for p in choice.used if p not in self.providers)
         self.skipped_providers = (*choice.skipped, *without_device)
         self.inputs = tuple(map(_spec, self._session.get_inputs()))
         self.outputs = tuple(map(_spec, self._session.get_outputs()))
+        self._bfloat16 = {spec.name for spec in self.outputs if spec.dtype == BFLOAT16}
 
     @property
     def provider(self) -> str:
@@ -149,7 +161,8 @@ class Session:
         """
         names = list(outputs) or [spec.name for spec in self.outputs]
         try:
-            found = self._session.run(names, dict(feeds))
+            given = not self._bfloat16.isdisjoint(names)
+            found = run_session(self._session, names, feeds, gives_bfloat16=given)
         except _RUNTIME_ERRORS as error:
             text = str(error)
             kind = next((k for pattern, k in _RUN_FAILURES if pattern.search(text)), InternalError)
@@ -157,8 +170,13 @@ class Session:
         return dict(zip(names, found, strict=True))
 
 
-def _open(program: onnx.ModelProto, options: Any, providers: Sequence[str], name: str) -> Any:
+def _open(
+    program: onnx.ModelProto, options: Any, providers: Sequence[str], name: str, rows: int | None
+) -> Any:
     """Compile for the first provider, or where there is no device for it, for those after it."""
+    if rows is not None and _short(providers[0]) == "cpu":
+        for symbol in _symbols_of_rows(program.graph):
+            options.add_free_dimension_override_by_name(symbol, rows)
     try:
         return ort.InferenceSession(
             program.SerializeToString(),
@@ -168,11 +186,19 @@ def _open(program: onnx.ModelProto, options: Any, providers: Sequence[str], name
             # ONNX Runtime's own fallback prints, and swaps the device even in the middle of a run,
             # after which `provider` would lie.
             enable_fallback=0,
+            disabled_optimizers=fatal_optimizations(program.graph),
         )
     except _LOAD_ERRORS as error:
         if len(providers) > 1:
-            return _open(program, options, providers[1:], name)
-        raise InvalidModel(f"ONNX Runtime cannot load {name}: {_reason(error)}") from error
+            return _open(program, options, providers[1:], name, rows)
+        reason = _reason(error) + bfloat16_hint(program.graph)
+        raise InvalidModel(f"ONNX Runtime cannot load {name}: {reason}") from error
+
+
+def _symbols_of_rows(graph: onnx.GraphProto) -> set[str]:
+    """Name the free numbers of rows of the inputs."""
+    shapes = [argument.type.tensor_type.shape.dim for argument in graph.input]
+    return {shape[0].dim_param for shape in shapes if shape and shape[0].dim_param}
 
 
 def _has_free_sizes(graph: onnx.GraphProto) -> bool:
@@ -195,7 +221,10 @@ def _session_options(policy: SessionPolicy, *, several_shapes: bool) -> Any:
     options.intra_op_num_threads = policy.intra_op_threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if policy.optimise else levels.ORT_DISABLE_ALL
+    )
     # Threads that spin between two runs take the core from the other sessions and the event loop.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # What matters comes back as an exception; the log would repeat it on stderr.

@@ -15,7 +15,14 @@ import numpy as np
 from candor.errors import InvalidInput, InvalidModel
 from candor.result import Array
 
-__all__ = ["DTYPES", "TensorSpec", "check_tensors", "datatype_of", "spec_from_runtime"]
+__all__ = [
+    "DTYPES",
+    "TensorSpec",
+    "check_tensors",
+    "datatype_of",
+    "fixed_batch",
+    "spec_from_runtime",
+]
 
 
 class Dtype(NamedTuple):
@@ -92,6 +99,12 @@ def datatype_of(array: Array) -> str:
     if array.dtype.kind in "SU":
         return "BYTES"
     return _BY_NUMPY.get(array.dtype, "")
+
+
+def fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
+    """How many rows every run takes, where the graph fixes them; else None."""
+    sizes = [spec.shape[0] for spec in specs if spec.shape]
+    return sizes[0] if sizes and sizes[0] > 0 and len(set(sizes)) == 1 else None
 
 
 def spec_from_runtime(name: str, runtime_type: str, shape: Sequence[Any]) -> TensorSpec:

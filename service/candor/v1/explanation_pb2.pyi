@@ -710,7 +710,10 @@ class ExplainRequest(_message.Message):
     cache: Global___CachePolicy.ValueType
     """What the cache may do."""
     budget_ms: _builtins.float
-    """Time after which long methods return the best that they have; default: the server's setting."""
+    """Time, from the request's arrival, after which long methods return the best that they have;
+    default: the server's setting. There is nothing to return before the first slice of work is
+    done, so a program's compilation and a row's set-up are finished even where they take longer.
+    """
     @_builtins.property
     def input(self) -> Global___Input:
         """The rows."""
@@ -860,14 +863,18 @@ class Attribution(_message.Message):
     complete: _builtins.bool
     """False where a budget cut the work short."""
     overlay_png: _builtins.bytes
-    """The map over the picture that was sent, with a legend below; only where asked for."""
+    """The map over the picture that was sent, with a legend as a strip below it; only where asked
+    for. A picture whose longer side has more than 2048 pixels is drawn with 2048.
+    """
     @_builtins.property
     def target(self) -> Global___Target:
         """The class or difference that was explained, by index."""
 
     @_builtins.property
     def values(self) -> _tensor_pb2.Tensor:
-        """float32, aligned with the row: images [h, w], tokens and series [t], tabular [f]."""
+        """float32, aligned with the row: images [h, w], tokens and series [t], tabular [f]. Of a text
+        there is one value for each token of the row's view, whatever came in the same request.
+        """
 
     @_builtins.property
     def segments(self) -> _tensor_pb2.Tensor:

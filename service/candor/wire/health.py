@@ -11,7 +11,7 @@ from typing import Literal
 
 from grpc_health.v1 import health_pb2 as pb  # type: ignore[import-untyped]
 
-from candor.errors import NotFound, Unavailable
+from candor.errors import NotFound
 from candor.wire.calls import Call, Routes
 from candor.wire.lookup import Models
 
@@ -89,19 +89,22 @@ class Health:
     ) -> AsyncGenerator[pb.HealthCheckResponse, None]:
         """Answer for one name, now and whenever it changes.
 
-        Raises:
-            Unavailable: the server drains; an open stream would hold its end up.
+        When the server drains, the stream ends after the status that says so: left open, it would
+        hold the server's end up. It ends with OK, because a client that receives an error drops
+        what it received before and had not read yet: the very status that the error was about.
         """
         del call
         last = None
         while True:
+            state = self.readiness.state
             status = self._status(request.service)
             if status != last:
                 yield pb.HealthCheckResponse(status=status)
                 last = status
-            if self.readiness.state == "draining":
-                raise Unavailable("the server is draining")
-            await self.readiness.changed(within_s=_POLL_S)
+            if state == "draining":
+                return
+            if state == self.readiness.state:  # it may have changed while the status was sent
+                await self.readiness.changed(within_s=_POLL_S)
 
     def _names(self) -> list[str]:
         models = sorted({f"{_MODEL}{entry.name}" for entry in self.store.entries()})

@@ -52,6 +52,8 @@ class LinearModel:
     calls: list[tuple[str, int]] = field(default_factory=list)
     geometry: Geometry = TABULAR
     n_classes: int = N_CLASSES
+    batch_size: int | None = None
+    straight_through: bool = False
     input_name: str = "x"
     methods: Mapping[str, str | None] = field(
         default_factory=lambda: {

@@ -32,6 +32,7 @@ class NumpySubject:
     n_classes: int = 3
     probability: Callable[[Array], Array] = softmax
     embedding: Array | None = None
+    straight_through: bool = False
     slice_size: int = 8
     calls: list[int] = field(default_factory=list)
 

@@ -4,6 +4,7 @@ import math
 
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.extents import unbroadcast
+from candor.autodiff.rules.gates import below, gated, positive
 from candor.autodiff.rules.table import Site, vjp
 
 __all__: list[str] = []
@@ -14,7 +15,7 @@ __all__: list[str] = []
 
 @vjp("Relu")
 def relu(op: Emitter, at: Site) -> list[str]:
-    return [op.Mul(at.g, op.Sign(at.y))]  # y >= 0: its sign is the gate, in one cheap pass
+    return [gated(op, at.g, at.y, positive)]
 
 
 @vjp("LeakyRelu")
@@ -47,15 +48,22 @@ def clip(op: Emitter, at: Site) -> list[str]:
     low, high = at.operand(1), at.operand(2)
     bounds = [at.constant(1), at.constant(2)]
     relu6 = [None if b is None else float(b.reshape(())) for b in bounds] == [0.0, 6.0]
+    if relu6:
+        return [gated(op, at.g, at.y, _between_0_and_6)]
     inside = []
     if low is not None:
-        inside.append((op.Greater if relu6 else op.GreaterOrEqual)(at.x, low))
+        inside.append(op.GreaterOrEqual(at.x, low))
     if high is not None:
-        inside.append((op.Less if relu6 else op.LessOrEqual)(at.x, high))
+        inside.append(op.LessOrEqual(at.x, high))
     if not inside:
         return [at.g]
     gate = inside[0] if len(inside) == 1 else op.And(*inside)
     return [op.Where(gate, at.g, 0.0)]
+
+
+def _between_0_and_6(op: Emitter, y: str) -> str:
+    # The masks first: both are made of y, and so in the layout that y has.
+    return op.Mul(positive(op, y), below(op, y, 6.0))
 
 
 @vjp("HardSigmoid")

@@ -4,6 +4,7 @@ import numpy as np
 
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.extents import static
+from candor.autodiff.rules.phases import unstride
 from candor.autodiff.rules.table import Site, vjp
 from candor.autodiff.rules.window import spread, window
 
@@ -31,6 +32,10 @@ def conv(op: Emitter, at: Site) -> list[str]:
         for span, pad in zip(view.spans, pads, strict=True)
     ]
     known = at.constant(1)
+    if known is not None and set(view.strides) != {1}:
+        phased = unstride(op, at, known, view)
+        if phased is not None:
+            return [phased]
     if known is None or set(view.strides) != {1} or min(margins) < 0:
         return [spread(op, at, at.g, weight, view)]
     group = at.integer("group", 1)

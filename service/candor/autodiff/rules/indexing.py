@@ -18,13 +18,16 @@ def slice_(op: Emitter, at: Site) -> list[str]:
     first = unknown if starts is None else starts.tolist()
     stride = [1] * len(axes) if at.operand(4) is None else unknown
     stride = stride if steps is None else steps.tolist()
-    g = at.g
+    g, known = at.g, []
     for axis, start, step in zip(axes, first, stride, strict=True):
-        if step == 1 and start is not None:
-            g = _embed(op, g, at.x, axis, _first(op, at.x, axis, start))
+        if start is None or step is None or step < 1:
+            g = _scatter_slice(op, at, g, axis)
+        elif step == 1 or isinstance(extent(op, at.x, axis), list):
+            g = g if step == 1 else _spread_out(op, g, axis, step)
+            known.append((axis, _first(op, at.x, axis, start)))
         else:
             g = _scatter_slice(op, at, g, axis)
-    return [g]
+    return [_embed(op, g, at.x, known)]
 
 
 def _sliced(at: Site) -> list[int]:
@@ -47,16 +50,37 @@ def _first(op: Emitter, x: str, axis: int, start: int) -> Operand:
     return op.Max(op.Min(first, width), [0])
 
 
-def _embed(op: Emitter, g: str, x: str, axis: int, first: Operand) -> str:
-    """Pad an axis of the cotangent to the extent it has in x, starting at `first`."""
-    whole, part = extent(op, x, axis), extent(op, g, axis)
-    if isinstance(whole, list) and isinstance(part, list) and isinstance(first, list):
-        margins: Operand = [first[0], whole[0] - first[0] - part[0]]
-        if margins == [0, 0]:
-            return g
-    else:
-        margins = op.Concat(first, op.Sub(op.Sub(whole, part), first), axis=0)
-    return op.Pad(g, margins, None, [axis])
+def _embed(op: Emitter, g: str, x: str, firsts: list[tuple[int, Operand]]) -> str:
+    """Pad axes of the cotangent to the extent they have in x, each starting at its first."""
+    before, after, axes = [], [], []
+    for axis, first in firsts:
+        whole, part = extent(op, x, axis), extent(op, g, axis)
+        if isinstance(whole, list) and isinstance(part, list) and isinstance(first, list):
+            rest: Operand = [whole[0] - first[0] - part[0]]
+            if [first, rest] == [[0], [0]]:
+                continue
+        else:
+            rest = op.Sub(op.Sub(whole, part), first)
+        before.append(first)
+        after.append(rest)
+        axes.append(axis)
+    if not axes:
+        return g
+    margins = [entry for part in (*before, *after) if isinstance(part, list) for entry in part]
+    known = len(margins) == 2 * len(axes)
+    return op.Pad(g, margins if known else op.Concat(*before, *after, axis=0), None, axes)
+
+
+def _spread_out(op: Emitter, g: str, axis: int, step: int) -> str:
+    """Put step - 1 zeros behind each entry along an axis."""
+    shape = op.graph.shape(g) or ()
+    axis %= len(shape)
+    filled = op.Pad(op.Unsqueeze(g, [axis + 1]), [0, step - 1], None, [axis + 1])
+    # 0 copies the extent at the same place, which the new axis shifts for those behind it.
+    parts = [[0] if a < axis else extent(op, g, a) for a in range(len(shape))]
+    parts[axis] = [-1]
+    known = [part[0] for part in parts if isinstance(part, list)]
+    return op.Reshape(filled, known if len(known) == len(parts) else op.Concat(*parts, axis=0))
 
 
 def _scatter_slice(op: Emitter, at: Site, g: str, axis: int) -> str:
@@ -104,7 +128,7 @@ def gather(op: Emitter, at: Site) -> list[str]:
         g = op.Unsqueeze(at.g, [axis]) if known.ndim == 0 else at.g
         start = int(known.reshape(()))
         if known.ndim <= 1:
-            return [_embed(op, g, at.x, axis, _first(op, at.x, axis, start))]
+            return [_embed(op, g, at.x, [(axis, _first(op, at.x, axis, start))])]
     if rank is None:
         raise at.refusal("the rank of its indices is unknown")
     # Merge the axes that the indices have made into one.

@@ -2,6 +2,7 @@
 
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.extents import reshape_like
+from candor.autodiff.rules.gates import scaled
 from candor.autodiff.rules.table import Site, vjp
 
 __all__: list[str] = []
@@ -25,9 +26,7 @@ def batch_normalization(op: Emitter, at: Site) -> list[str]:
     if at.integer("training_mode", 0):
         raise at.refusal("it is in training mode, where the batch's own statistics count")
     _, scale, _, _, variance = at.node.input
-    epsilon = at.number("epsilon", 1e-5)
-    factor = op.Div(scale, op.Sqrt(op.Add(variance, epsilon)))
-    return [op.Mul(at.g, op.Reshape(factor, [-1, *(1,) * (len(at.shape(0)) - 2)]))]
+    return [scaled(op, at.g, scale, variance, at.number("epsilon", 1e-5))]
 
 
 @vjp("LayerNormalization")
@@ -48,14 +47,18 @@ def instance_normalization(op: Emitter, at: Site) -> list[str]:
     return [_z_score(op, g, at.x, list(range(2, rank)), at.number("epsilon", 1e-5))]
 
 
+@vjp("MeanVarianceNormalization")
+def mean_variance_normalization(op: Emitter, at: Site) -> list[str]:
+    """A z-score whose deviation has 1e-9 added, which matters to constants alone."""
+    return [_z_score(op, at.g, at.x, list(at.integers("axes", (0, 2, 3))), 1e-18)]
+
+
 @vjp("GroupNormalization")
 def group_normalization(op: Emitter, at: Site) -> list[str]:
-    if op.graph.opset < 21:
-        raise at.refusal("before opset 21 its scale was per group; only the later form is built")
-    groups = at.integer("num_groups", 1)
+    """Source: Wu and He 2018, arXiv:1803.08494."""
     rank = len(at.shape(0))
     scale = op.Reshape(at.node.input[1], [-1, *(1,) * (rank - 2)])
-    grouped = [0, groups, -1]
+    grouped = [0, at.integer("num_groups", 1), -1]
     g, x = op.Reshape(op.Mul(at.g, scale), grouped), op.Reshape(at.x, grouped)
     return [reshape_like(op, _z_score(op, g, x, [2], at.number("epsilon", 1e-5)), at.x)]
 

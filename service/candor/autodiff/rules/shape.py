@@ -2,6 +2,7 @@
 
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.axial import repeated
+from candor.autodiff.rules.divide import divided
 from candor.autodiff.rules.extents import (
     extent,
     reshape_like,
@@ -47,6 +48,8 @@ def concat(op: Emitter, at: Site) -> list[str]:
         return [at.g]
     widths = [extent(op, name, axis) for name in names]
     known = [width[0] for width in widths if isinstance(width, list)]
+    if axis == 1 and len(known) == len(names) and (parts := divided(op, at.g, known)):
+        return parts
     sizes = known if len(known) == len(names) else op.Concat(*widths, axis=0)
     return list(op.Split(at.g, sizes, axis=axis, outputs=len(names)))
 

@@ -4,7 +4,7 @@ A rule maps the cotangents of a node's outputs to one cotangent per differentiab
 operator that is in none of the three tables is refused when it lies on the way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,9 +16,24 @@ from candor.autodiff.graph import Graph
 from candor.autodiff.values import Shape
 from candor.errors import UnsupportedOperator
 
-__all__ = ["ALL", "BLOCKED", "NO_GRADIENT", "RULES", "Apply", "Rule", "Site", "key", "vjp"]
+__all__ = [
+    "ALL",
+    "BLOCKED",
+    "NO_GRADIENT",
+    "RULES",
+    "STATES",
+    "Apply",
+    "Rule",
+    "Site",
+    "key",
+    "vjp",
+]
 
 ALL: Final = None  # the operands of a variadic operator: Concat, Max, Sum
+STATES: Final = -1  # in place of an operand: the first result, differentiated through time
+
+
+Walk = Callable[[Graph, Mapping[str, str], Sequence[str]], dict[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +41,15 @@ class Site:
     """A node on the way back: its operands, attributes, and the cotangents of its outputs.
 
     `cotangents` has an entry per output, None for those that nothing on the way depends on; a rule
-    runs only if at least one is given.
+    runs only if at least one is given. `walk` differentiates a graph, such as the node's body:
+    (graph, cotangents of values, values) -> a cotangent for each, None if nothing depends on it.
     """
 
     graph: Graph
     node: NodeProto
     cotangents: tuple[str | None, ...]
     wanted: frozenset[int]
+    walk: Walk
 
     @property
     def g(self) -> str:
@@ -107,22 +124,27 @@ class Site:
 
 
 Apply = Callable[[Emitter, Site], Sequence[str | None]]
+Places = tuple[int, ...] | Callable[[NodeProto], Sequence[int]] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How to differentiate an operator.
 
-    `operands` are those it has a cotangent for, None meaning all. `stops` are further float
-    operands whose influence has derivative zero or none; integers and booleans never matter.
+    `operands` are those it has a cotangent for, None meaning all, or a function of the node. Those
+    after the node's own are the values that its body reads from around it; ~i is not an operand
+    but the i-th result, differentiated through time. `stops` are further float operands whose
+    influence has derivative zero or none; integers and booleans never matter.
     """
 
     apply: Apply
-    operands: tuple[int, ...] | None
+    operands: Places
     stops: frozenset[int]
 
     def differentiable(self, node: NodeProto) -> Sequence[int]:
         """Return the indices of the operands for which the rule has a cotangent."""
+        if callable(self.operands):
+            return self.operands(node)
         return range(len(node.input)) if self.operands is None else self.operands
 
 
@@ -130,7 +152,7 @@ RULES: dict[str, Rule] = {}
 
 
 def vjp(
-    *op_types: str, operands: tuple[int, ...] | None = (0,), stops: Sequence[int] = ()
+    *op_types: str, operands: Places = (0,), stops: Sequence[int] = ()
 ) -> Callable[[Apply], Apply]:
     """Enter a rule into the table under its operators' types; a second one is a mistake."""
 
@@ -153,24 +175,29 @@ def key(node: NodeProto) -> str:
 # where the way back ends at them.
 NO_GRADIENT: Final = frozenset(
     "And ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil ConstantOfShape "
-    "Equal EyeLike Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual NonZero Not OneHot Or "
-    "RandomNormalLike RandomUniformLike Round Shape Sign Size StringNormalizer Xor".split()
+    "Equal EyeLike Floor Greater GreaterOrEqual Hardmax IsInf IsNaN Less LessOrEqual NonZero Not "
+    "OneHot Or RandomNormalLike RandomUniformLike Round Shape Sign Size StringNormalizer "
+    "Xor".split()
 )
 
-_QUANTISED = "it computes in integers; export the model with QuantizeLinear and DequantizeLinear"
 _CONTROL = "control flow has no rule yet"
+_SEQUENCE = "sequences of tensors have no rule; export with Split and Concat instead"
+_REGIONS = "the regions of a detector are no part of a classifier"
 
 BLOCKED: Final = {
     "Bernoulli": "it draws at random",
-    "ConvInteger": _QUANTISED,
-    "DynamicQuantizeLinear": _QUANTISED,
+    "ConcatFromSequence": _SEQUENCE,
+    "DeformConv": "where it reads depends on its operand, which has no rule yet",
     "If": _CONTROL,
     "Loop": _CONTROL,
-    "MatMulInteger": _QUANTISED,
+    "MaxRoiPool": _REGIONS,
     "Multinomial": "it draws at random",
     "NonMaxSuppression": "it selects boxes, which has no derivative",
-    "QLinearConv": _QUANTISED,
-    "QLinearMatMul": _QUANTISED,
-    "Scan": _CONTROL,
+    "RoiAlign": _REGIONS,
+    "SequenceAt": _SEQUENCE,
+    "SequenceConstruct": _SEQUENCE,
+    "SequenceInsert": _SEQUENCE,
+    "SequenceMap": _SEQUENCE,
+    "SplitToSequence": _SEQUENCE,
     "Unique": "it sorts values into a set, which has no derivative",
 }

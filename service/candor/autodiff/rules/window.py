@@ -39,8 +39,9 @@ def window(at: Site, kernel: Sequence[int]) -> Window:
         pads = (0,) * 2 * n
     elif mode in {"SAME_UPPER", "SAME_LOWER"}:
         totals = [_same(at, *axis) for axis in zip(range(2, n + 2), strides, spans, strict=True)]
-        small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
-        pads = (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
+        lower = mode == "SAME_LOWER"
+        begins = [int((t + lower) / 2) for t in totals]  # rounded towards 0, as the runtime does
+        pads = (*begins, *(t - begin for t, begin in zip(totals, begins, strict=True)))
     return Window(tuple(kernel), strides, dilations, pads[:n], pads[n:])
 
 
@@ -50,7 +51,14 @@ def _same(at: Site, axis: int, stride: int, span: int) -> int:
         if stride == 1:
             return span - 1
         raise at.refusal(f"auto_pad with a stride needs a fixed extent of axis {axis}")
-    return max((-(-extent // stride) - 1) * stride + span - extent, 0)
+    total = (-(-extent // stride) - 1) * stride + span - extent
+    # A stride beyond the kernel leaves a rest, which ONNX Runtime's poolings cut off at both ends
+    # and its convolutions at the end alone, up to two elements.
+    if at.node.op_type.endswith("Pool"):
+        return total
+    if total < -2:
+        raise at.refusal(f"auto_pad with a stride of {stride} over a kernel of {span} is not built")
+    return max(total, 0)
 
 
 def spread(op: Emitter, at: Site, g: str, weight: str | np.ndarray, view: Window) -> str:
@@ -74,15 +82,19 @@ def spread(op: Emitter, at: Site, g: str, weight: str | np.ndarray, view: Window
     # Cut off what the padding added, then cut or fill the end: the last stride may not fit.
     n = len(view.kernel)
     axes = list(range(2, n + 2))
-    cut = op.Slice(whole, list(view.begins), [np.iinfo(np.int64).max] * n, axes)
-    missing = op.Sub(op.Shape(at.x, start=2), op.Shape(cut, start=2))
-    return op.Pad(cut, op.Concat([0] * n, missing, axis=0), None, axes)
+    starts = [max(begin, 0) for begin in view.begins]
+    before = [max(-begin, 0) for begin in view.begins]
+    cut = op.Slice(whole, starts, [np.iinfo(np.int64).max] * n, axes)
+    missing = op.Sub(op.Sub(op.Shape(at.x, start=2), op.Shape(cut, start=2)), before)
+    return op.Pad(cut, op.Concat(before, missing, axis=0), None, axes)
 
 
 def _overhang(
     extents: Sequence[int | str | None], results: Sequence[int | str | None], view: Window
 ) -> list[int] | None:
     """Return by how much x ends beyond the last window; None if that needs the general form."""
+    if min((*view.begins, *view.ends), default=0) < 0:
+        return None
     overhang = []
     for axis, (extent, result) in enumerate(zip(extents, results, strict=True)):
         if not isinstance(extent, int) or not isinstance(result, int):

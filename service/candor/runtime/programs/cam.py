@@ -1,16 +1,19 @@
 """Prediction and class activation map out of one run: the way back stops at the layer."""
 
+import math
 from collections.abc import Callable
 from types import MappingProxyType
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from candor.autodiff import Emitter, Graph, gradient
+from candor.autodiff.layout import Layout
 from candor.errors import Unsupported
 from candor.result import CamFormula
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.heads import PROBABILITY, SCORE, add_direction, add_heads
+from candor.runtime.programs.interpose import in_float
 
 __all__ = ["MAP", "cam_program"]
 
@@ -36,19 +39,22 @@ def cam_program(
     raw = _FORMULAS[formula](op, blueprint, layer, direction)
     if normalise:
         raw = _unit_range(graph, op, raw)
-    resized = _resize(graph, op, raw, _positions(graph, op, blueprint))
+    resized = _resize(graph, op, raw, *_positions(graph, op, blueprint))
     if normalise:
         resized = _unit_range(graph, op, resized)
     graph.add_output(op.Squeeze(resized, [1]), MAP)
     return graph.finish([SCORE, PROBABILITY, MAP])
 
 
-def _grad_cam(op: Emitter, _: Blueprint, layer: str, direction: str) -> str:
+def _grad_cam(op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
     """Selvaraju et al. 2017, eq. 1-2 (arXiv:1610.02391): relu(sum_k mean(dy/dA_k) A_k)."""
-    slope = gradient(op.graph, {SCORE: direction}, [layer])[layer]
-    spatial = range(2, op.graph.rank(layer) or 0)
+    layout = next(found.layout for found in blueprint.anatomy.layers if found.name == layer)
+    real = in_float(op.graph, layer)
+    slope = _laid_out(op, gradient(op.graph, {SCORE: direction}, [real])[real], layout)
+    activation = _laid_out(op, real, layout)
+    spatial = range(2, op.graph.rank(activation) or 0)
     weights = op.ReduceMean(slope, spatial, keepdims=1)
-    return op.Relu(op.ReduceSum(op.Mul(weights, layer), [1], keepdims=1))
+    return op.Relu(op.ReduceSum(op.Mul(weights, activation), [1], keepdims=1))
 
 
 def _cam(op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
@@ -57,11 +63,27 @@ def _cam(op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
     if head is None:
         raise Unsupported(f"'{layer}' has no linear head: {blueprint.anatomy.cam_refusal}")
     weight = head.weight
+    if op.graph.dtype(weight) != TensorProto.FLOAT:
+        weight = op.Cast(weight, to=TensorProto.FLOAT)
     if blueprint.anatomy.n_classes == 1:
         weight = op.Concat(op.Neg(weight), weight, axis=0)
-    weights = op.Unsqueeze(op.MatMul(direction, weight), head.averaged)
-    summed = op.ReduceSum(op.Mul(weights, layer), [head.channel], keepdims=0)
-    return op.Unsqueeze(summed, [1])
+    activation = _laid_out(op, in_float(op.graph, layer), head.layout)
+    spatial = range(2, op.graph.rank(activation) or 0)
+    weights = op.Unsqueeze(op.MatMul(direction, weight), spatial)
+    return op.ReduceSum(op.Mul(weights, activation), [1], keepdims=1)
+
+
+def _laid_out(op: Emitter, value: str, layout: Layout) -> str:
+    """Bring a value to [n, c, *spatial]: the positions out of a row of tokens, channels second."""
+    if layout.grid:
+        count = math.prod(layout.grid)
+        if (op.graph.shape(value) or ())[layout.spatial[0]] != count:
+            ends = [layout.skipped + count]
+            value = op.Slice(value, [layout.skipped], ends, layout.spatial)
+    order = [layout.batch, layout.channel, *layout.spatial]
+    if order != sorted(order):
+        value = op.Transpose(value, perm=order)
+    return op.Reshape(value, [0, 0, *layout.grid]) if layout.grid else value
 
 
 _FORMULAS: MappingProxyType[str, Callable[[Emitter, Blueprint, str, str], str]] = MappingProxyType(
@@ -77,17 +99,19 @@ def _unit_range(graph: Graph, op: Emitter, raw: str) -> str:
     return op.Div(shifted, op.Add(extent, _EPSILON))
 
 
-def _positions(graph: Graph, op: Emitter, blueprint: Blueprint) -> str:
-    """The input's spatial extent, as a shape value: (h, w) or (t,)."""
+def _positions(graph: Graph, op: Emitter, blueprint: Blueprint) -> tuple[str, int]:
+    """The input's spatial extent, as a shape value, (h, w) or (t,), and how many axes these are."""
     axes = range(1, graph.rank(blueprint.input) or 0)
     channel = None if blueprint.channel_axis is None else 1 + blueprint.channel_axis
     kept = [axis for axis in axes if axis != channel]
-    return op.Gather(op.Shape(blueprint.input), kept, axis=0)
+    return op.Gather(op.Shape(blueprint.input), kept, axis=0), len(kept)
 
 
-def _resize(graph: Graph, op: Emitter, raw: str, positions: str) -> str:
+def _resize(graph: Graph, op: Emitter, raw: str, positions: str, n_axes: int) -> str:
     """Bilinear, half-pixel: equal to cv2's INTER_LINEAR to 1.2e-7."""
     leading = op.Shape(raw, start=0, end=2)
+    if graph.rank(raw) == 4 and n_axes == 1:  # exporters pool a series as a picture one pixel high
+        raw = op.Reshape(raw, [0, 0, -1])
     if graph.rank(raw) == 4:
         return _linear(op, raw, op.Concat(leading, positions, axis=0))
     # ONNX Runtime resizes pictures; a series becomes a picture one pixel high.

@@ -21,7 +21,10 @@ def gradient_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
     """x [n, ...], direction [n, k] -> score, probability, gradient [n, ...], explained value."""
     graph = blueprint.graph.copy()
     _differentiate(graph, blueprint, blueprint.explained, explained)
-    graph.add_output(blueprint.explained, VALUE)
+    value = blueprint.explained
+    if graph.dtype(value) != TensorProto.FLOAT:
+        value = Emitter(graph, "candor/value").Cast(value, to=TensorProto.FLOAT)
+    graph.add_output(value, VALUE)
     return graph.finish([SCORE, PROBABILITY, GRADIENT, VALUE])
 
 
@@ -47,7 +50,10 @@ def path_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
         ones = [1] * (len(graph.shape(rows) or ()) - 1)
         fill(graph, behind_rows, op.Expand(row, op.Concat(op.Shape(alphas), ones, axis=0)))
         end = value
-    fill(graph, behind_value, op.Add(baseline, op.Mul(column, op.Sub(end, baseline))))
+    dtype = graph.dtype(value)
+    end = end if dtype == TensorProto.FLOAT else op.Cast(end, to=TensorProto.FLOAT)
+    point = op.Add(baseline, op.Mul(column, op.Sub(end, baseline)))
+    fill(graph, behind_value, point if dtype == TensorProto.FLOAT else op.Cast(point, to=dtype))
     _differentiate(graph, blueprint, behind_value, explained)
     return graph.finish([SCORE, PROBABILITY, GRADIENT])
 
@@ -57,4 +63,6 @@ def _differentiate(graph: Graph, blueprint: Blueprint, wrt: str, explained: Expl
     n_classes = max(2, blueprint.anatomy.n_classes)
     cotangent = add_direction(graph, heads, n_classes)
     found = gradient(graph, {heads.of(explained): cotangent}, [wrt])[wrt]
+    if graph.dtype(found) != TensorProto.FLOAT:
+        found = Emitter(graph, "candor/gradient").Cast(found, to=TensorProto.FLOAT)
     graph.add_output(found, GRADIENT)

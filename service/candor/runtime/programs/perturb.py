@@ -31,6 +31,11 @@ def perturb_program(blueprint: Blueprint) -> ModelProto:
     segments = graph.add_input(SEGMENTS, TensorProto.INT64, spread)
     masks = graph.add_input(MASKS, TensorProto.BOOL, ("candor.rows", "candor.segments"))
     kept = op.Gather(masks, segments, axis=1)
-    fill(graph, behind, op.Where(kept, row, baseline))
+    if dtype == TensorProto.BFLOAT16:  # which Where has no kernel for on a CPU
+        shown, covered = (op.Cast(value, to=TensorProto.FLOAT) for value in (row, baseline))
+        masked = op.Cast(op.Where(kept, shown, covered), to=dtype)
+    else:
+        masked = op.Where(kept, row, baseline)
+    fill(graph, behind, masked)
     add_heads(graph, blueprint)
     return graph.finish([SCORE, PROBABILITY])
