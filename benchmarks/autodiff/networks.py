@@ -173,7 +173,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "ConvNeXt-T": convnext_tiny,
 }
 
-UNTUNED = frozenset({"ShuffleNetV2", "GoogLeNet", "ConvNeXt-T"})
+UNTUNED = frozenset({"ShuffleNetV2", "ConvNeXt-T"})
 """No rule was written or changed for their speed."""
 
 CONVOLUTIONAL = frozenset(NETWORKS) - {"ViT-S/16"}

@@ -83,6 +83,20 @@ class Branches(nn.Module):
         return torch.relu(torch.cat([branch(x) for branch in self.branches], 1))
 
 
+class Fire(nn.Module):
+    """Few channels, then two convolutions of these side by side."""
+
+    def __init__(self, c: int, few: int, one: int, two: int) -> None:
+        super().__init__()
+        self.few = nn.Sequential(nn.Conv2d(c, few, 1), nn.ReLU())
+        self.one = nn.Sequential(nn.Conv2d(few, one, 1), nn.ReLU6())
+        self.two = nn.Sequential(nn.Conv2d(few, two, 3, padding=1), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        few = self.few(x)
+        return torch.cat([self.one(few), self.two(few)], 1)
+
+
 class Reader(nn.Module):
     """A recurrent layer, read at its last step or averaged over time."""
 
@@ -124,6 +138,15 @@ def resnet() -> nn.Module:
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(24, 7),
+    )
+
+
+def fires() -> nn.Module:
+    pool = [nn.MaxPool2d(3, 2, ceil_mode=True) for _ in range(2)]
+    fires = [Fire(16, 4, 16, 20), Fire(36, 5, 17, 16), Fire(33, 6, 16, 16)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)]
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2), nn.ReLU(), pool[0], fires[0], pool[1], *fires[1:], *head
     )
 
 

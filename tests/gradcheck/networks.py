@@ -50,6 +50,7 @@ NETWORKS = {
     "windows_legacy": Network(transformers.Windows, (3, 16, 16), dynamo=False),
     "convnext": Network(transformers.convnext, (3, 32, 32)),
     "convnext_legacy": Network(transformers.convnext, (3, 32, 32), dynamo=False),
+    "fires": Network(architectures.fires, (3, 33, 33), dynamo=False),
     "inception": Network(architectures.inception, (3, 21, 21)),
     "inception_legacy": Network(architectures.inception, (3, 21, 21), dynamo=False),
     "patches_legacy": Network(transformers.Patches, (3, 16, 16), dynamo=False),

@@ -209,7 +209,7 @@ class Model:
         except InvalidInput:
             return
 
-    def _open(self, program: ModelProto, rows: int | None) -> Session:
+    def _open(self, program: ModelProto, rows: int | None = None) -> Session:
         name = f"model '{self.id.name}'"
         return Session(program, self._policy.session, name=name, rows=rows)
 

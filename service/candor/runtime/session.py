@@ -16,6 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 from candor.errors import CandorError, InternalError, InvalidInput, InvalidModel, TooLarge
 from candor.result import Array
 from candor.runtime.bfloat16 import BFLOAT16, bfloat16_hint, run_session
+from candor.runtime.freedom import has_free_sizes, symbols_of_rows
 from candor.runtime.hazards import fatal_optimizations
 from candor.runtime.specs import TensorSpec, spec_from_runtime
 
@@ -129,7 +130,7 @@ class Session:
             InvalidModel: ONNX Runtime refuses the graph, or has none of the providers.
         """
         choice = choose_providers(policy.providers)
-        options = _session_options(policy, several_shapes=_has_free_sizes(program.graph))
+        options = _session_options(policy, several_shapes=has_free_sizes(program.graph))
         self._session = _open(program, options, choice.used, name, rows)
         self.name = name
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
@@ -175,7 +176,7 @@ def _open(
 ) -> Any:
     """Compile for the first provider, or where there is no device for it, for those after it."""
     if rows is not None and _short(providers[0]) == "cpu":
-        for symbol in _symbols_of_rows(program.graph):
+        for symbol in symbols_of_rows(program.graph):
             options.add_free_dimension_override_by_name(symbol, rows)
     try:
         return ort.InferenceSession(
@@ -193,21 +194,6 @@ def _open(
             return _open(program, options, providers[1:], name, rows)
         reason = _reason(error) + bfloat16_hint(program.graph)
         raise InvalidModel(f"ONNX Runtime cannot load {name}: {reason}") from error
-
-
-def _symbols_of_rows(graph: onnx.GraphProto) -> set[str]:
-    """Name the free numbers of rows of the inputs."""
-    shapes = [argument.type.tensor_type.shape.dim for argument in graph.input]
-    return {shape[0].dim_param for shape in shapes if shape and shape[0].dim_param}
-
-
-def _has_free_sizes(graph: onnx.GraphProto) -> bool:
-    """Tell whether more than the number of rows is left open by the inputs."""
-    return any(
-        not size.HasField("dim_value")
-        for argument in graph.input
-        for size in argument.type.tensor_type.shape.dim[1:]
-    )
 
 
 def _session_options(policy: SessionPolicy, *, several_shapes: bool) -> Any:
