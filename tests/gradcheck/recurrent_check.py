@@ -54,7 +54,9 @@ def leaves_of(values: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 def assert_close(found: np.ndarray, wanted: torch.Tensor, what: str) -> None:
     exact = wanted.detach().numpy()
     assert found.shape == exact.shape
-    scale = np.abs(exact).max(initial=1e-3)
+    # Cotangents are of the order of one and so are rounded by 6e-8, however small what is left of
+    # them in the end.
+    scale = np.abs(exact).max(initial=1e-2)
     worst = np.abs(found - exact).max(initial=0)
     assert worst <= 3e-5 * scale, f"CANDOR_SEED={SEED}: {what} is off by {worst} of {scale}"
 
