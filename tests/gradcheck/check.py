@@ -38,6 +38,9 @@ STEPS = (1e-5, 1e-6)
 """Where the slopes of both disagree, a kink lies between."""
 
 
+_ROUNDED = frozenset({"Shrink"})
+"""ONNX Runtime's kernels for float64 compute these in float32."""
+
 _NEGLIGIBLE = 0.1
 """Cotangents are of size 1; what they become that is smaller than this is rounding as much."""
 
@@ -189,7 +192,8 @@ _NO_KERNEL = (
 
 def runner(model: ModelProto, kernels: str) -> Run:
     """Return how to run a float64 model: by ONNX Runtime ('runtime'), else onnx's own kernels."""
-    if kernels != "reference":
+    rounds = any(node.op_type in _ROUNDED for node in model.graph.node)
+    if kernels == "runtime" or (kernels == "any" and not rounds):
         try:
             return in_runtime(model)
         except _NO_KERNEL:
