@@ -126,6 +126,8 @@ async def proxy(port: int) -> AsyncIterator[Proxy]:
         task = asyncio.create_task(made.handle(reader, writer))
         handlers.add(task)
         task.add_done_callback(handlers.discard)
+        # A task that is cancelled before it began has no `finally` of its own.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
@@ -137,3 +139,4 @@ async def proxy(port: int) -> AsyncIterator[Proxy]:
             task.cancel()
         await asyncio.gather(*handlers, return_exceptions=True)
         await server.wait_closed()
+        await asyncio.sleep(0.01)  # transports close their sockets in a later turn of the loop
