@@ -10,14 +10,19 @@ def assert_gradients_agree(found: Array, wanted: Array, seed: int) -> None:
 
     A gradient jumps where a ReLU or a maximum changes sides, and a rounding error of 1e-7 in an
     activation is enough for that: rarely, a whole patch of one row differs for good reason. So all
-    rows but one in eight must agree to 1e-5 of their largest element in 99.9 % of the elements, and
-    no row may point elsewhere.
+    rows but one in eight must agree.
     """
     assert found.shape == wanted.shape, f"{found.shape} is not {wanted.shape}"
-    flipped = 0
-    for row, (a, b) in enumerate(zip(found, wanted, strict=True)):
-        close = np.mean(np.abs(a - b) <= 1e-5 * np.abs(b).max())
-        cosine = (a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b))
-        assert cosine > 0.99, f"seed {seed}, row {row}: cosine {cosine}"
-        flipped += close < 0.999
-    assert flipped <= len(found) / 8, f"seed {seed}: {flipped} of {len(found)} rows differ"
+    pairs = zip(found, wanted, strict=True)
+    differ = [row for row, (a, b) in enumerate(pairs) if not agree(a, b)]
+    assert len(differ) <= len(found) // 8, f"seed {seed}: rows {differ} of {len(found)} differ"
+
+
+def agree(found: Array, wanted: Array) -> bool:
+    """One row: 99.9 % of the elements within 1e-5 of the largest, and the same direction.
+
+    A row may be all zeros, where a network's last rectifiers are closed, and must be found so.
+    """
+    close = np.mean(np.abs(found - wanted) <= 1e-5 * np.abs(wanted).max())
+    lengths = np.linalg.norm(found) * np.linalg.norm(wanted)
+    return bool(close >= 0.999 and np.vdot(found, wanted) >= (1 - 1e-6) * lengths)

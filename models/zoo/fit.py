@@ -11,10 +11,11 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
+from zoo.learner import write_state
 from zoo.model import Model
 from zoo.progress import say
 from zoo.sets.samples import Samples, hold_out
-from zoo.trainer import Trainer, Work, predict, write_state
+from zoo.trainer import Trainer, Work, predict
 
 SAVE_EVERY_S = 60
 
@@ -59,32 +60,33 @@ def fit(name: str, model: Model, train: Samples, runs: Path, seed: int) -> Fitte
     torch.manual_seed(seed)
     began = time.process_time()
     trainer = Trainer(model.network(rest), model.recipe, seed)
-    trainer.seconds = time.process_time() - began
+    trainer.learner.seconds = time.process_time() - began
     file, chosen = runs / f"{name}-{seed}.pt", runs / f"{name}-{seed}-chosen.pt"
     if file.exists():
         _check_recipe(chosen, model)
-        trainer.load(file)
+        trainer.learner.load(file)
     best = _read(chosen) if chosen.exists() else _record(trainer, model, float("-inf"), 0)
     saved = time.monotonic()
 
     def pause() -> None:
         nonlocal saved
         if time.monotonic() - saved > SAVE_EVERY_S:
-            trainer.save(file)
+            trainer.learner.save(file)
             saved = time.monotonic()
 
     if not chosen.exists():
         write_state(best, chosen)
-        trainer.save(file)
+        trainer.learner.save(file)
     while (epoch := trainer.epoch(len(rest))) < model.recipe.epochs:
         loss = trainer.train_epoch(Work(model.task, rest, model.prepare), pause)
         score = _score(trainer.best(), model, held)
         if score >= best["score"] or not len(held):
             best = _record(trainer, model, score, epoch + 1)
             write_state(best, chosen)
-        trainer.save(file)
+        trainer.learner.save(file)
         shown = f"held out {score:.4f}" if len(held) else ""
-        say(f"{name} {seed}: epoch {epoch + 1} loss {loss:.4f} {shown} {trainer.seconds:.0f} s")
+        spent = f"{trainer.learner.seconds:.0f} s"
+        say(f"{name} {seed}: epoch {epoch + 1} loss {loss:.4f} {shown} {spent}")
     return _fitted(trainer, best, finished=True)
 
 
@@ -97,7 +99,7 @@ def fitted_so_far(name: str, model: Model, train: Samples, runs: Path, seed: int
     rest, _ = hold_out(train, model.recipe.held_out, seed)
     torch.manual_seed(seed)
     trainer = Trainer(model.network(rest), model.recipe, seed)
-    trainer.load(runs / f"{name}-{seed}.pt")
+    trainer.learner.load(runs / f"{name}-{seed}.pt")
     finished = trainer.epoch(len(rest)) >= model.recipe.epochs
     return _fitted(trainer, _read(runs / f"{name}-{seed}-chosen.pt"), finished=finished)
 
@@ -140,4 +142,4 @@ def _check_recipe(chosen: Path, model: Model) -> None:
 def _fitted(trainer: Trainer, best: Choice, *, finished: bool) -> Fitted:
     net = trainer.best()
     net.load_state_dict(best["weights"])
-    return Fitted(net.eval(), best["score"], best["epoch"], trainer.seconds, finished)
+    return Fitted(net.eval(), best["score"], best["epoch"], trainer.learner.seconds, finished)

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from onnx import ModelProto
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.card import HARDWARE, Card, percent, write_card
 from zoo.export import Port, name_value, only, save, to_onnx
@@ -40,7 +40,7 @@ LOGITS = Port("logits", {0: "n"})
 class Chosen:
     """The checkpoint that is exported: the averaged network and where it stood."""
 
-    net: PhotoNet
+    net: nn.Module
     held_out: float
     step: int
     seconds: float
@@ -56,25 +56,26 @@ def fit(root: Path, runs: Path, recipe: Recipe) -> Path:
     state, best_path = runs / "photos.pt", runs / "photos-best.pt"
     rest, held = split(load_train(root), recipe.held_out, recipe.seed)
     trainer = Trainer(recipe)
+    learner = trainer.learner
     best = -1.0
     if state.exists():
-        trainer.load(state)
+        learner.load(state)
         best = load_chosen(best_path).held_out if best_path.exists() else best
     while trainer.progress() < 1.0:
         phase = trainer.phase()
         loss = trainer.train_steps(rest, CHUNK)
-        trainer.save(state)
+        learner.save(state)
         # Early weights have seen small pictures only and are poor at full size: no candidates.
         score = 0.0
         if trainer.progress() > 0.95:
-            candidate = settle(trainer.average, rest, recipe.seed)
+            candidate = settle(learner.average, rest, recipe.seed)
             score = accuracy(predict(candidate, held.pixels), held.classes)
             if score > best:
                 best = score
-                save_chosen(best_path, Chosen(candidate, score, trainer.step, trainer.seconds))
+                save_chosen(best_path, Chosen(candidate, score, learner.step, learner.seconds))
         say(
-            f"step {trainer.step:5} at {phase.side} px  loss {loss:.3f}  held out {score:.2%}  "
-            f"{trainer.seconds:.0f} s, {trainer.progress():.0%}"
+            f"step {learner.step:5} at {phase.side} px  loss {loss:.3f}  held out {score:.2%}  "
+            f"{learner.seconds:.0f} s, {trainer.progress():.0%}"
         )
     return best_path
 
@@ -100,7 +101,7 @@ def load_chosen(path: Path) -> Chosen:
     return Chosen(net, state["held_out"], state["step"], state["seconds"])
 
 
-def export_photos(net: PhotoNet) -> ModelProto:
+def export_photos(net: nn.Module) -> ModelProto:
     """Return the ONNX model, batch norms folded; its last activation is named "features"."""
     model = to_onnx(fold_norms(net), torch.zeros(2, 3, SIZE, SIZE), IMAGE, LOGITS)
     name_value(model, only(model, "ReduceMean").input[0], "features")
@@ -137,7 +138,7 @@ def publish(root: Path, target: Path, chosen: Chosen, recipe: Recipe) -> None:
 
 
 @torch.no_grad()
-def compare(net: PhotoNet, model: ModelProto, photos: Photos) -> tuple[Tensor, float]:
+def compare(net: nn.Module, model: ModelProto, photos: Photos) -> tuple[Tensor, float]:
     """Return the ONNX model's logits and their largest difference from torch's.
 
     Raises:

@@ -19,11 +19,11 @@ from zoo.bigrams import bigram_baseline
 from zoo.card import HARDWARE, percent, write_card
 from zoo.describe_sentences import LOGITS, TOKENS, sentence_card, write_sentence_manifest
 from zoo.export import name_value, only, save, to_onnx
+from zoo.learner import write_state
 from zoo.progress import say
 from zoo.sentences import SentenceNet
 from zoo.tokens import build_vocabulary, encode
 from zoo.train_sentences import Ids, Recipe, accuracy, padded, predict, train
-from zoo.trainer import write_state
 
 Rows = tuple[Ids, list[int]]
 """Sentences as ids, and their classes."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo import augment
-from zoo.muon import Muon
+from zoo.learner import Learner
 from zoo.photos import PhotoNet
 from zoo.photos64 import Photos
 
@@ -68,55 +67,18 @@ def prepare(pixels: Tensor, side: int, area: float, rng: torch.Generator) -> Ten
     return normalise(augment.jitter(x, 0.2, rng)).contiguous(memory_format=torch.channels_last)
 
 
-def channels_last(net: PhotoNet) -> PhotoNet:
-    """Lay the convolutions' weights out as the CPU kernels like them best."""
-    for weight in net.parameters():
-        if weight.ndim == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    return net
-
-
 class Trainer:
-    """A run's state: network, its running average, both optimisers, steps and time so far."""
+    """The recipe under way: what learns, and how much of the time is used up."""
 
     def __init__(self, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
-        self.net = channels_last(PhotoNet())
-        self.average = copy.deepcopy(self.net).eval()
-        convs = [p for p in self.net.parameters() if p.ndim == 4]
-        rest = [p for p in self.net.parameters() if p.ndim < 4]
-        self.muon = Muon(convs)
-        self.adam = torch.optim.AdamW(rest, lr=recipe.head_lr, weight_decay=0.01)
-        self.step = 0
-        self.seconds = 0.0
-
-    def save(self, path: Path) -> None:
-        """Write everything that a later process needs to go on, in one atomic step."""
-        state = {
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "adam": self.adam.state_dict(),
-            "muon": self.muon.buffers,
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
-
-    def load(self, path: Path) -> None:
-        """Take up a run where `save` left it."""
-        state = torch.load(path, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.adam.load_state_dict(state["adam"])
-        for buffer, saved in zip(self.muon.buffers, state["muon"], strict=True):
-            buffer.copy_(saved)
-        self.step, self.seconds = state["step"], state["seconds"]
+        net = PhotoNet()
+        self.learner = Learner(net, [p for p in net.parameters() if p.ndim == 4], 0.01)
 
     def progress(self) -> float:
         """Return the share of the time that is used up, at most 1."""
-        return min(1.0, self.seconds / (60 * self.recipe.minutes))
+        return min(1.0, self.learner.seconds / (60 * self.recipe.minutes))
 
     def phase(self) -> Phase:
         """Return the present phase."""
@@ -128,7 +90,7 @@ class Trainer:
         for _ in range(count):
             began = time.monotonic()
             losses.append(self._step(photos))
-            self.seconds += time.monotonic() - began
+            self.learner.seconds += time.monotonic() - began
             if self.progress() >= 1.0:
                 break
         return float(np.mean(losses))
@@ -136,41 +98,28 @@ class Trainer:
     def _step(self, photos: Photos) -> float:
         # Order and augmentation follow from seed and step alone, so a resumed run repeats neither.
         recipe, phase = self.recipe, self.phase()
-        epoch, place = divmod(self.step, len(photos) // recipe.batch)
+        epoch, place = divmod(self.learner.step, len(photos) // recipe.batch)
         order = np.random.default_rng((recipe.seed, epoch)).permutation(len(photos))
         index = order[place * recipe.batch : (place + 1) * recipe.batch]
-        rng = torch.Generator().manual_seed(recipe.seed * 1_000_000 + self.step)
-        self.net.train()
+        rng = torch.Generator().manual_seed(recipe.seed * 1_000_000 + self.learner.step)
+        self.learner.net.train()
         x = prepare(torch.from_numpy(photos.pixels[index]), phase.side, phase.area, rng)
         target = torch.from_numpy(photos.classes[index])
-        loss = functional.cross_entropy(self.net(x), target, label_smoothing=recipe.smoothing)
+        logits = self.learner.net(x)
+        loss = functional.cross_entropy(logits, target, label_smoothing=recipe.smoothing)
         torch.autograd.backward(loss)
         self._update()
         return loss.item()
 
     def _update(self) -> None:
-        self.step += 1
         # A short warm-up, then linear to nearly zero at the end of the time.
-        scale = min(self.step / 100, 1.0) * (1 - self.progress()) + 1e-3
-        self.muon.step(self.recipe.angle * scale)
-        for group in self.adam.param_groups:
-            group["lr"] = self.recipe.head_lr * scale
-        self.adam.step()
-        self.net.zero_grad(set_to_none=True)
-        follow(self.average, self.net, min(self.recipe.ema, (1 + self.step) / (20 + self.step)))
+        scale = min((self.learner.step + 1) / 100, 1.0) * (1 - self.progress()) + 1e-3
+        recipe = self.recipe
+        self.learner.update(recipe.angle * scale, recipe.head_lr * scale, recipe.ema)
 
 
 @torch.no_grad()
-def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """Move the average, batch-norm statistics included, towards the network."""
-    target = net.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(target[name], 1 - decay)
-
-
-@torch.no_grad()
-def settle(net: PhotoNet, photos: Photos, seed: int, count: int = 4000) -> PhotoNet:
+def settle(net: nn.Module, photos: Photos, seed: int, count: int = 4000) -> nn.Module:
     """Return a copy whose batch norms are measured anew on whole training pictures at full size.
 
     Half of them are softened, as photographs are that a server has shrunk.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from zoo.learner import follow
 from zoo.sentences import Cell, Dropout, SentenceNet
 
 POSITIVE_SHARE = (0.02, 0.2, 0.5, 0.8, 0.98)
@@ -94,12 +95,6 @@ def train(
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             adam.step()
             schedule.step()
-            _follow(average, net, recipe.ema)
+            follow(average, net, recipe.ema)
             losses.append(loss.item())
         yield float(np.mean(losses)), average
-
-
-@torch.no_grad()
-def _follow(average: SentenceNet, net: SentenceNet, decay: float) -> None:
-    for slow, fast in zip(average.parameters(), net.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)

@@ -88,9 +88,9 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         first.train_epoch(work, stop)
-    first.save(tmp_path / "run.pt")
+    first.learner.save(tmp_path / "run.pt")
     second = trainer()
-    second.load(tmp_path / "run.pt")
+    second.learner.load(tmp_path / "run.pt")
     while second.epoch(len(rows)) < QUICK.epochs:
         second.train_epoch(work, lambda: None)
     for ours, theirs in zip(second.best().parameters(), whole.best().parameters(), strict=True):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo import augment
 from zoo.export import Port
@@ -14,6 +15,7 @@ from zoo.networks.basecnn import BaseCNN
 from zoo.networks.nin import NetworkInNetwork
 from zoo.recipe import Recipe
 from zoo.sets.pictures import CIFAR10
+from zoo.sets.samples import Samples
 
 MEAN = (0.491, 0.482, 0.447)
 STD = (0.247, 0.243, 0.262)
@@ -31,63 +33,61 @@ def mirrored_and_shifted(x: Tensor, rng: torch.Generator) -> Tensor:
     return shifted.contiguous(memory_format=torch.channels_last)
 
 
-BASECNN = Recipe(
+RECIPE = Recipe(
     epochs=24, batch=256, optimiser="Muon", smoothing=0.1, average=0.995, held_out=2000,
     change=mirrored_and_shifted,
 )  # fmt: skip
 
+
+def _model(
+    name: str,
+    network: Callable[[Samples], nn.Module],
+    sources: Sequence[str],
+    *,
+    strength: str = "",
+    limits: Sequence[str] = (),
+    recipe: Recipe = RECIPE,
+) -> Model:
+    return Model(
+        title=f"Small photographs, ten classes ({name})",
+        purpose=f"Names the main object of a tiny photograph, one of ten{strength}.",
+        network=network,
+        sources=sources,
+        data=CIFAR10,
+        recipe=recipe,
+        source=IMAGE,
+        example=(2, 3, 32, 32),
+        section=picture(32, MEAN, STD),
+        prepare=scaled(MEAN, STD),
+        explain={"baseline": 0.0},
+        seeds=1,
+        limits=(*LIMITS, *limits),
+    )
+
+
 MODELS: Mapping[str, Model] = {
-    "cifar10-basecnn": Model(
-        title="Small photographs, ten classes (BaseCNN)",
-        purpose="Names the main object of a tiny photograph, one of ten.",
-        network=lambda _: BaseCNN(),
-        sources=(
+    "cifar10-basecnn": _model(
+        "BaseCNN",
+        lambda _: BaseCNN(),
+        (
             "Ten 3x3 convolutions in groups of 2, 2, 3, 3 with 32, 64, 128, 128 channels, each "
             "with batch norm (folded in the file) and ReLU; 2x2 maximum pooling after each group; "
             "fully connected layers of 256 and 10. Logits.",
             "Liu, Shi, Li, Li, Zhu, Liu 2017: Towards Better Analysis of Deep Convolutional Neural "
             "Networks, IEEE TVCG 23(1), arXiv:1604.07043, whose BaseCNN has 11.32 % test error.",
         ),
-        data=CIFAR10,
-        recipe=BASECNN,
-        source=IMAGE,
-        example=(2, 3, 32, 32),
-        section=picture(32, MEAN, STD),
-        prepare=scaled(MEAN, STD),
-        explain={"baseline": 0.0},
-        seeds=1,
-        limits=(
-            *LIMITS,
-            "The last maps are 2x2: look at grad_cam of an earlier layer, or at `cifar10-nin`.",
-        ),
+        limits=("The last maps are 2x2: ask grad_cam of an earlier layer, or `cifar10-nin`.",),
     ),
-    "cifar10-nin": Model(
-        title="Small photographs, ten classes (Network in Network)",
-        purpose="Names the main object of a tiny photograph, one of ten, by maps of 8x8 that are "
-        "averaged: an exact class activation map for every class.",
-        network=lambda _: NetworkInNetwork(),
-        sources=(
+    "cifar10-nin": _model(
+        "Network in Network",
+        lambda _: NetworkInNetwork(),
+        (
             "Three blocks of a spatial convolution and two 1x1 convolutions, 192 channels, batch "
             "norm (folded in the file) and ReLU; the last 1x1 convolution makes a map a class; "
             "global average pooling. Logits.",
             "Lin, Chen, Yan 2014: Network In Network, ICLR, arXiv:1312.4400.",
         ),
-        data=CIFAR10,
-        recipe=Recipe(
-            epochs=20,
-            batch=256,
-            optimiser="Muon",
-            smoothing=0.1,
-            average=0.995,
-            held_out=2000,
-            change=mirrored_and_shifted,
-        ),
-        source=IMAGE,
-        example=(2, 3, 32, 32),
-        section=picture(32, MEAN, STD),
-        prepare=scaled(MEAN, STD),
-        explain={"baseline": 0.0},
-        seeds=1,
-        limits=LIMITS,
+        strength=", by maps of 8x8 that are averaged: each class has its exact activation map",
+        recipe=replace(RECIPE, epochs=20),
     ),
 }

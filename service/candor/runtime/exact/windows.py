@@ -4,7 +4,6 @@ For each tap a strided slice of the padded operand holds what the windows have t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -12,38 +11,24 @@ import numpy as np
 from onnx import NodeProto, helper
 
 from candor.autodiff import Emitter, Graph
+from candor.autodiff.rules.window import Window
 
 __all__ = ["average_pool", "conv", "conv_transpose"]
 
 _END = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """Kernel, strides, dilations and padding, one entry per spatial axis."""
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    begins: tuple[int, ...]
-    ends: tuple[int, ...]
-
-    @property
-    def spans(self) -> tuple[int, ...]:
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
-
-
 def _given(node: NodeProto) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
-def _view(graph: Graph, node: NodeProto, kernel: Sequence[int]) -> _View | None:
+def _window(graph: Graph, node: NodeProto, kernel: Sequence[int]) -> Window | None:
     """Read a node's window; None where auto_pad needs an extent that is unknown."""
     n, given = len(kernel), _given(node)
     strides = tuple(given.get("strides", (1,) * n))
     dilations = tuple(given.get("dilations", (1,) * n))
     pads = tuple(given.get("pads", (0,) * 2 * n))
-    view = _View(tuple(kernel), strides, dilations, pads[:n], pads[n:])
+    view = Window(tuple(kernel), strides, dilations, pads[:n], pads[n:])
     mode = given.get("auto_pad", b"NOTSET")
     if mode in (b"NOTSET", b"VALID"):
         return view
@@ -57,13 +42,13 @@ def _view(graph: Graph, node: NodeProto, kernel: Sequence[int]) -> _View | None:
         total = total if node.op_type.endswith("Pool") else max(total, 0)
         begins.append(int((total + (mode == b"SAME_LOWER")) / 2))
         ends.append(total - begins[-1])
-    return _View(view.kernel, strides, dilations, tuple(begins), tuple(ends))
+    return Window(view.kernel, strides, dilations, tuple(begins), tuple(ends))
 
 
 def conv(op: Emitter, node: NodeProto) -> list[str] | None:
     """Sum the products of each tap's weights with the slice of the operand at that tap."""
     shape = _static(op.graph, node.input[1])
-    view = None if shape is None else _view(op.graph, node, shape[2:])
+    view = None if shape is None else _window(op.graph, node, shape[2:])
     if shape is None or view is None:
         return None
     group = int(_given(node).get("group", 1))
@@ -74,7 +59,7 @@ def conv_transpose(op: Emitter, node: NodeProto) -> list[str] | None:
     """Correlate the operand, zeros put between its elements, with the kernel turned round."""
     weight, given = op.graph.constant(node.input[1]), _given(node)
     automatic = given.get("auto_pad", b"NOTSET") != b"NOTSET"
-    view = None if weight is None else _view(op.graph, node, weight.shape[2:])
+    view = None if weight is None else _window(op.graph, node, weight.shape[2:])
     if weight is None or view is None or automatic or "output_shape" in given:
         return None
     n, group = len(view.kernel), int(given.get("group", 1))
@@ -85,7 +70,7 @@ def conv_transpose(op: Emitter, node: NodeProto) -> list[str] | None:
     swapped = weight.reshape(group, c // group, m, *view.kernel).swapaxes(1, 2)
     turned = np.flip(swapped.reshape(group * m, c // group, *view.kernel), tuple(range(2, 2 + n)))
     wide = _apart(op, node.input[0], view.strides)
-    ones = _View(view.kernel, (1,) * n, view.dilations, begins, ends)
+    ones = Window(view.kernel, (1,) * n, view.dilations, begins, ends)
     held = op.constant(np.ascontiguousarray(turned))
     return [_biased(op, node, _correlate(op, wide, held, turned.shape, ones, group))]
 
@@ -93,7 +78,7 @@ def conv_transpose(op: Emitter, node: NodeProto) -> list[str] | None:
 def average_pool(op: Emitter, node: NodeProto) -> list[str] | None:
     """Divide the sum over each window by the sum of ones that it sees."""
     x, given = node.input[0], _given(node)
-    view = _view(op.graph, node, given["kernel_shape"])
+    view = _window(op.graph, node, given["kernel_shape"])
     if view is None:
         return None
     included = 1.0 if given.get("count_include_pad", 0) else 0.0
@@ -118,7 +103,7 @@ def _static(graph: Graph, value: str) -> tuple[int, ...] | None:
 
 
 def _correlate(
-    op: Emitter, x: str, weight: str, shape: tuple[int, ...], view: _View, group: int
+    op: Emitter, x: str, weight: str, shape: tuple[int, ...], view: Window, group: int
 ) -> str:
     """x [n, c, ...], weight [m, c / group, *kernel] of a known shape -> [n, m, ...]."""
     m, width, n = shape[0], shape[1], len(view.kernel)
@@ -138,7 +123,7 @@ def _correlate(
     return summed if alone else op.Reshape(summed, op.Concat([0, m], spatial, axis=0))
 
 
-def _taps(op: Emitter, x: str, view: _View) -> Iterator[tuple[tuple[int, ...], str]]:
+def _taps(op: Emitter, x: str, view: Window) -> Iterator[tuple[tuple[int, ...], str]]:
     """Each tap's place in the kernel, and what all the windows have there."""
     axes = list(range(2, 2 + len(view.kernel)))
     for place in product(*map(range, view.kernel)):

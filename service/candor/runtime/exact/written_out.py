@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from numpy.polynomial import chebyshev
+from numpy.polynomial import Chebyshev
 from onnx import NodeProto
-from scipy.special import erfcx
 
 from candor.autodiff import Emitter
 from candor.runtime.exact.windows import average_pool, conv, conv_transpose
@@ -104,13 +103,15 @@ _ERF_SCALE = 2 / (1 - _ERF_LEAST)
 _ERF_SHIFT = (1 + _ERF_LEAST) / (1 - _ERF_LEAST)
 
 
-def _erf_exponent(u: np.ndarray) -> np.ndarray:
-    t = (u + _ERF_SHIFT) / _ERF_SCALE
-    exponent: np.ndarray = np.log(erfcx(2 / t - 2) / t)
+def _erf_exponent(ts: np.ndarray) -> np.ndarray:
+    """p of t: log((1 - erf(x)) / t) + x^2."""
+    sizes = 2 / ts - 2
+    rests = np.array([math.erfc(size) for size in sizes])
+    exponent: np.ndarray = np.log(rests / ts) + sizes * sizes
     return exponent
 
 
-_ERF_SERIES = chebyshev.chebinterpolate(_erf_exponent, 30)  # type: ignore[type-var]  # numpy's stub
+_ERF_SERIES = Chebyshev.interpolate(_erf_exponent, 30, domain=(_ERF_LEAST, 1.0)).coef
 
 
 WRITTEN_OUT: Mapping[str, _Written] = MappingProxyType(
