@@ -20,6 +20,7 @@ __all__ = [
     "Json",
     "Kind",
     "ModelId",
+    "NoisyRun",
     "PathRun",
     "Payload",
     "Scores",
@@ -153,7 +154,7 @@ class Encoded:
 # What a model does for an explanation -------------------------------------------------------
 
 Kind = Literal["image", "tokens", "series", "tabular"]
-CamFormula = Literal["cam", "grad_cam"]
+CamFormula = Literal["cam", "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,8 @@ class Geometry:
     Attributes:
         kind: image, tokens, series or tabular.
         channel_axis: axis of the row's (not the batch's) shape that holds channels: image nchw 0,
-            nhwc 2; series [t, f] 1; None where a position has no channels (tokens, tabular).
+            nhwc 2; series [t, f] 1; None where a position has no channels (tokens, tabular, and
+            series [t]).
         pad: token id of padding, for tokens; else None.
         unknown: token id of the unknown word, for tokens; else None.
         baseline: the model's own "feature absent", where its manifest names one; else None.
@@ -191,6 +193,19 @@ class GradientRun:
     scores: Scores
     gradient: Array
     value: Array
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyRun:
+    """Runs at one row with noise added to its explained value, m of them at once.
+
+    Attributes:
+        scores: of the m runs.
+        gradient: float32 [m, ...], of each run, to the explained value.
+    """
+
+    scores: Scores
+    gradient: Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ What the in-graph maps are held to where pytorch-grad-cam itself is not at hand;
 this to pytorch-grad-cam.
 """
 
+from types import MappingProxyType
+
 import numpy as np
 
 from candor.result import Array
 
-__all__ = ["cam", "grad_cam", "normalise", "resize"]
+__all__ = ["UNSCALED", "cam", "grad_cam", "normalise", "resize"]
 
 
 def grad_cam(activations: Array, gradients: Array, size: tuple[int, int], *, raw: bool) -> Array:
@@ -23,6 +25,40 @@ def grad_cam(activations: Array, gradients: Array, size: tuple[int, int], *, raw
     weights = gradients.mean(axis=(2, 3))
     maps = np.maximum((weights[:, :, None, None] * activations).sum(axis=1), 0)
     return resize(maps, size) if raw else normalise(maps, size)
+
+
+def grad_cam_plus_plus(activations: Array, gradients: Array) -> Array:
+    """As pytorch-grad-cam writes it: eq. 19 with the sum in the divisor over the whole map."""
+    total = activations.sum(axis=(2, 3), keepdims=True)
+    shares = gradients**2 / (2 * gradients**2 + total * gradients**3 + 1e-6)
+    shares = np.where(gradients != 0, shares, 0)
+    weights = (np.maximum(gradients, 0) * shares).sum(axis=(2, 3), keepdims=True)
+    return (weights * activations).sum(axis=1)
+
+
+def hires_cam(activations: Array, gradients: Array) -> Array:
+    return (gradients * activations).sum(axis=1)
+
+
+def layer_cam(activations: Array, gradients: Array) -> Array:
+    return (np.maximum(gradients, 0) * activations).sum(axis=1)
+
+
+def xgrad_cam(activations: Array, gradients: Array) -> Array:
+    total = activations.sum(axis=(2, 3), keepdims=True) + 1e-7
+    weights = (gradients * activations / total).sum(axis=(2, 3), keepdims=True)
+    return (weights * activations).sum(axis=1)
+
+
+UNSCALED = MappingProxyType(
+    {
+        "grad_cam_plus_plus": grad_cam_plus_plus,
+        "hires_cam": hires_cam,
+        "layer_cam": layer_cam,
+        "xgrad_cam": xgrad_cam,
+    }
+)
+"""Maps [n, y, x] at the layer's resolution, not yet rectified, by method."""
 
 
 def cam(activations: Array, weights: Array, size: tuple[int, int], *, raw: bool) -> Array:

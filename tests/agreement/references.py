@@ -5,6 +5,7 @@ import types
 import warnings
 
 __all__ = [
+    "CAMS",
     "ClassifierOutputTarget",
     "GradCAM",
     "InputXGradient",
@@ -12,6 +13,7 @@ __all__ = [
     "LayerIntegratedGradients",
     "LimeImageExplainer",
     "LimeTextExplainer",
+    "NoiseTunnel",
     "Occlusion",
     "Saliency",
     "SegmentationAlgorithm",
@@ -41,6 +43,7 @@ with warnings.catch_warnings():
         InputXGradient,
         IntegratedGradients,
         LayerIntegratedGradients,
+        NoiseTunnel,
         Occlusion,
         Saliency,
     )
@@ -52,5 +55,16 @@ with warnings.catch_warnings():
         import torchvision  # noqa: F401
     except ImportError:
         _stand_in_for_torchvision()
-    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+CAMS = types.MappingProxyType(
+    {
+        "grad_cam": GradCAM,
+        "grad_cam_plus_plus": GradCAMPlusPlus,
+        "hires_cam": HiResCAM,
+        "layer_cam": LayerCAM,
+        "xgrad_cam": XGradCAM,
+    }
+)
+"""pytorch-grad-cam's class for each of candor's methods."""

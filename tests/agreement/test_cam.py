@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from agreement import reference_cam
-from agreement.references import ClassifierOutputTarget, GradCAM
+from agreement.references import CAMS, ClassifierOutputTarget, GradCAM
 
 
 def mlp_head(layer: nn.Module) -> nn.Module:
@@ -42,6 +42,22 @@ def test_numpy_grad_cam_equals_pytorch_grad_cam(head, seed):
     activations, gradients = at_layer(layer, network, x, targets)
     got = reference_cam.grad_cam(activations, gradients, (16, 16), raw=False)
     np.testing.assert_allclose(got, want, atol=2e-6, err_msg=f"seed {seed}")
+    assert got.max() > 0.5, f"seed {seed}: an empty map would agree with anything"
+
+
+@pytest.mark.parametrize("method", reference_cam.UNSCALED)
+@pytest.mark.parametrize("head", [mlp_head, convolutional_head, pooling_head])
+def test_numpy_formulas_equal_pytorch_grad_cams(method, head, seed):
+    torch.manual_seed(seed)
+    layer = layer_of_stride_two()
+    network = head(layer).eval()
+    x, targets = torch.randn(4, 3, 16, 16), [0, 1, 4, 1]
+    with CAMS[method](network, [layer]) as reference:
+        want = reference(x, [ClassifierOutputTarget(target) for target in targets])
+
+    raw = reference_cam.UNSCALED[method](*at_layer(layer, network, x, targets))
+    got = reference_cam.normalise(np.maximum(raw, 0), (16, 16))
+    np.testing.assert_allclose(got, want, atol=2e-5, err_msg=f"seed {seed}")
     assert got.max() > 0.5, f"seed {seed}: an empty map would agree with anything"
 
 

@@ -10,6 +10,7 @@ from agreement.references import (
     InputXGradient,
     IntegratedGradients,
     LayerIntegratedGradients,
+    NoiseTunnel,
     Saliency,
 )
 from agreement.torch_subject import finish
@@ -17,6 +18,7 @@ from candor.explain import options
 from candor.explain.gradient import gradient
 from candor.explain.integrated_gradients import integrated_gradients
 from candor.explain.question import Question
+from candor.explain.smooth_grad import smooth_grad
 from candor.result import Target
 
 
@@ -60,6 +62,28 @@ def test_gradient_of_a_difference_and_of_the_probability_equal_autograd(seed):
     (want,) = torch.autograd.grad(probability[2] - probability[0], tensor)
     want = want[0].sum(0).numpy()
     assert_close(answer.values, want, 1e-6 * np.abs(want).max(), seed)
+
+
+@pytest.mark.parametrize("n_samples", [1, 20])
+def test_smooth_grad_equals_captum_given_the_same_noise(n_samples, seed, monkeypatch):
+    """captum draws by torch.normal; its draws are replaced by candor's, in their order."""
+    subject = networks.convolutional(seed)
+    x = np.random.default_rng(seed).normal(size=(3, 16, 16))
+    chosen = options.SmoothGrad(n_samples, 0.2, reduction="signed", channels="keep", seed=5)
+    _, answer = finish(smooth_grad(subject, asked(x, 1), chosen))
+
+    scale = 0.2 * float(np.ptp(x))
+    drawn = np.random.default_rng(5).standard_normal((n_samples, 3, 16, 16)) * scale
+    noise = torch.tensor(drawn.astype(np.float32)).double()
+    monkeypatch.setattr(torch, "normal", lambda mean, std: mean + noise)
+    tunnel = NoiseTunnel(Saliency(subject.classify))
+    want = tunnel.attribute(
+        torch.tensor(x[None]), nt_type="smoothgrad", nt_samples=n_samples, stdevs=scale,
+        target=1, abs=False,
+    )  # fmt: skip
+    want = want[0].detach().numpy()
+    assert_close(answer.values, want, 1e-6 * np.abs(want).max(), seed)
+    assert answer.trust["n_evaluations"] == n_samples + 1
 
 
 @pytest.mark.parametrize("n_steps", [1, 13, 50])

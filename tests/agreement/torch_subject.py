@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from candor.explain.subject import CamFormula, Geometry, GradientRun, PathRun
+from candor.explain.subject import CamFormula, Geometry, GradientRun, NoisyRun, PathRun
 from candor.result import Array, Explained, Scores
 
 IMAGE = Geometry("image", 0)
@@ -65,6 +65,11 @@ class TorchSubject:
         toward = np.repeat(direction, len(alphas), axis=0)
         scores, gradient = self._differentiate(points, toward, explained)
         return PathRun(scores, gradient, (end - start)[0].numpy())
+
+    def noisy(self, x: Array, noise: Array, direction: Array, explained: Explained) -> NoisyRun:
+        points = self._value(x) + torch.tensor(noise, dtype=self.dtype)
+        toward = np.repeat(direction, len(noise), axis=0)
+        return NoisyRun(*self._differentiate(points, toward, explained))
 
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
         assert masks.dtype == bool

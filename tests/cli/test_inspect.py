@@ -91,7 +91,8 @@ def test_programs_are_measured_against_a_prediction() -> None:
     assert done.returncode == 0, done.stderr
     costs = {cost["program"]: cost for cost in json.loads(done.stdout)["costs"]}
     assert list(costs) == [
-        "predict", "cam", "grad_cam", "gradient", "integrated_gradients", "lime, occlusion",
+        "predict", "cam", "grad_cam", "gradient", "integrated_gradients, smooth_grad",
+        "lime, occlusion",
     ]  # fmt: skip
     assert costs["predict"]["ratio"] == 1
     # Forward and back cost more than forward alone, and no more than ten times that.

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from agreement.references import (
+    CAMS,
     ClassifierOutputTarget,
-    GradCAM,
     IntegratedGradients,
     LayerIntegratedGradients,
     LimeImageExplainer,
@@ -66,8 +66,10 @@ def make_picture() -> dict[str, Array]:
     window, stride = np.array([4, 5]), np.array([3, 2])
     segments = np.arange(12)[:, None] // 3 * 4 + np.arange(12) // 3
     lime = [_lime_of_picture(network, row, segments, t) for row, t in zip(x, targets, strict=True)]
-    with GradCAM(network, [network.rectify_second]) as reference:
-        grad_cam = reference(rows, [ClassifierOutputTarget(target) for target in targets])
+    maps = {}
+    for method, made in CAMS.items():
+        with made(network, [network.rectify_second]) as reference:
+            maps[method] = reference(rows, [ClassifierOutputTarget(target) for target in targets])
     return {
         **_weights(network),
         "x": x.astype(np.float32),
@@ -77,7 +79,7 @@ def make_picture() -> dict[str, Array]:
         .attribute(rows.clone().requires_grad_(), target=wanted, abs=False)
         .detach()
         .numpy(),
-        "grad_cam": grad_cam,
+        **maps,
         "n_steps": np.array(N_STEPS),
         "integrated_gradients": IntegratedGradients(network)
         .attribute(rows, target=wanted, n_steps=N_STEPS)

@@ -8,7 +8,7 @@ import torch
 
 from agreement import references
 from candor.errors import NotFound, Unsupported
-from candor.result import Geometry
+from candor.result import CamFormula, Geometry
 from programs.networks import Case, ConvNet, compiled, export, one_hot
 
 IMAGE = Geometry(kind="image", channel_axis=0)
@@ -28,12 +28,14 @@ def pictures(n: int) -> np.ndarray:
     return np.random.default_rng(SEED).normal(size=(n, 3, 24, 24)).astype(np.float32)
 
 
-def test_grad_cam_equals_pytorch_grad_cam(case: Case) -> None:
+@pytest.mark.parametrize("method", references.CAMS)
+def test_every_map_equals_pytorch_grad_cams(case: Case, method: CamFormula) -> None:
     x, targets = pictures(5), [0, 6, 3, 3, 1]
-    layer = case.compiled.cam_layer("grad_cam", case.features)
-    _, found = case.compiled.cam(x, one_hot(targets, 7), "grad_cam", layer, normalise=True)
+    layer = case.compiled.cam_layer(method, case.features)
+    _, found = case.compiled.cam(x, one_hot(targets, 7), method, layer, normalise=True)
     network, wanted_targets = case.module, [references.ClassifierOutputTarget(t) for t in targets]
-    with references.GradCAM(model=network, target_layers=[network.features[-1]]) as reference:
+    made = references.CAMS[method]
+    with made(model=network, target_layers=[network.features[-1]]) as reference:
         wanted = reference(torch.from_numpy(x), targets=wanted_targets)
     # Where a map is all but empty, its scaling divides rounding noise by rounding noise.
     alive = wanted.max(axis=(1, 2)) > 0

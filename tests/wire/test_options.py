@@ -13,6 +13,17 @@ from candor.v1 import method_pb2 as pb
 EVERYTHING = {
     "cam": {"layer": "relu", "normalise": False},
     "grad_cam": {"layer": "relu", "normalise": False},
+    "grad_cam_plus_plus": {"layer": "relu", "normalise": False},
+    "hires_cam": {"layer": "relu", "normalise": False},
+    "layer_cam": {"layer": "relu", "normalise": False},
+    "xgrad_cam": {"layer": "relu", "normalise": False},
+    "smooth_grad": {
+        "n_samples": 9,
+        "noise": 0.5,
+        "reduction": "signed",
+        "channels": "keep",
+        "seed": 4,
+    },
     "gradient": {"reduction": "squared", "times_input": True, "channels": "keep"},
     "integrated_gradients": {
         "n_steps": 7,
@@ -23,6 +34,7 @@ EVERYTHING = {
     "occlusion": {"window": "8,4", "stride": "2,1", "baseline": 0.5, "channels": "keep"},
     "lime": {
         "n_samples": 77,
+        "tolerance": 0.2,
         "segments": "grid",
         "n_segments": 9,
         "kernel_width": 0.5,

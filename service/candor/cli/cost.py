@@ -69,7 +69,7 @@ def _runs(model: Model, rows: Array) -> list[_Run]:
         ("cam", ("cam", "row", n, lambda: _cam(subject, rows, top, "cam"))),
         ("grad_cam", ("grad_cam", "row", n, lambda: _cam(subject, rows, top, "grad_cam"))),
         ("gradient", ("gradient", "row", n, lambda: subject.gradient(rows, top, "score"))),
-        ("integrated_gradients", ("integrated_gradients", "point", _SAMPLES,
+        ("integrated_gradients", ("integrated_gradients, smooth_grad", "point", _SAMPLES,
             lambda: subject.path(row, np.zeros_like(row), alphas, alone, "score"))),
         ("lime", ("lime, occlusion", "sample", _SAMPLES,
             lambda: subject.perturb(row, np.zeros_like(row), segments, masks))),

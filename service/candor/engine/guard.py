@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from candor.errors import InvalidInput
-from candor.explain.subject import CamFormula, Geometry, GradientRun, PathRun, Subject
+from candor.explain.subject import CamFormula, Geometry, GradientRun, NoisyRun, PathRun, Subject
 from candor.result import Array, Explained, Scores
 
 __all__ = ["Guard", "refuse_overflow"]
@@ -73,6 +73,12 @@ class Guard:
         """As the subject, finite."""
         run = self._subject.path(x, baseline, alphas, direction, explained)
         _finite(run.scores, _NEAR)
+        return run
+
+    def noisy(self, x: Array, noise: Array, direction: Array, explained: Explained) -> NoisyRun:
+        """As the subject, finite."""
+        run = self._subject.noisy(x, noise, direction, explained)
+        _finite(run.scores, "for this input with noise added")
         return run
 
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:

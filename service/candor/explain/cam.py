@@ -1,11 +1,20 @@
 """Class activation maps: the graph computes them, out of the same run as the prediction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from candor.errors import InvalidOption
-from candor.explain.options import Cam, GradCam
+from candor.explain.options import (
+    Cam,
+    CamOptions,
+    GradCam,
+    GradCamPlusPlus,
+    HiresCam,
+    LayerCam,
+    XgradCam,
+)
 from candor.explain.parse import method_name
 from candor.explain.question import Question
 from candor.explain.subject import CamFormula, Subject
@@ -15,10 +24,19 @@ from candor.result import Attribution
 
 __all__ = ["cam", "resolve_cam"]
 
-_FORMULAS: dict[type[Cam | GradCam], CamFormula] = {Cam: "cam", GradCam: "grad_cam"}
+_FORMULAS: Mapping[type[CamOptions], CamFormula] = MappingProxyType(
+    {
+        Cam: "cam",
+        GradCam: "grad_cam",
+        GradCamPlusPlus: "grad_cam_plus_plus",
+        HiresCam: "hires_cam",
+        LayerCam: "layer_cam",
+        XgradCam: "xgrad_cam",
+    }
+)
 
 
-def resolve_cam(subject: Subject, question: Question, options: Cam | GradCam) -> Cam | GradCam:
+def resolve_cam(subject: Subject, question: Question, options: CamOptions) -> CamOptions:
     """Name the layer.
 
     Raises:
@@ -28,15 +46,13 @@ def resolve_cam(subject: Subject, question: Question, options: Cam | GradCam) ->
     if question.explained == "probability":
         raise InvalidOption(
             f"{method_name(options)} explains the score; probability can be explained by gradient, "
-            "integrated_gradients, occlusion and lime"
+            "smooth_grad, integrated_gradients, occlusion and lime"
         )
     layer = subject.cam_layer(_FORMULAS[type(options)], options.layer)
     return type(options)(layer=layer, normalise=options.normalise)
 
 
-def cam(
-    subject: Subject, questions: Sequence[Question], options: Cam | GradCam
-) -> list[Attribution]:
+def cam(subject: Subject, questions: Sequence[Question], options: CamOptions) -> list[Attribution]:
     """Map which positions of a layer speak for each row's target, in one run of the batch.
 
     Values are 0..1, or with `normalise=false` in units of the score.
@@ -45,8 +61,7 @@ def cam(
         InvalidOption, NotFound, Unsupported: as `resolve_cam`.
         InvalidInput: a row's scores are not finite.
         InvalidTarget: a class that the model does not have.
-    Source: Zhou et al. 2016, arXiv:1512.04150; Selvaraju et al. 2017, eq. 1-2, arXiv:1610.02391;
-        post-processing of pytorch-grad-cam.
+    Source: as the formulas in `runtime.programs.cam_formulas`; post-processing of pytorch-grad-cam.
     """
     method = method_name(options)
     resolved = resolve_cam(subject, questions[0], options)

@@ -24,13 +24,19 @@ from candor.explain.occlusion import occlusion, resolve_occlusion
 from candor.explain.options import (
     Cam,
     GradCam,
+    GradCamPlusPlus,
     Gradient,
+    HiresCam,
     IntegratedGradients,
+    LayerCam,
     Lime,
     Occlusion,
     Options,
+    SmoothGrad,
+    XgradCam,
 )
 from candor.explain.question import Progress, Question
+from candor.explain.smooth_grad import resolve_smooth_grad, smooth_grad
 from candor.explain.subject import Subject
 from candor.explain.windows import slide
 from candor.result import Attribution
@@ -40,19 +46,26 @@ __all__ = ["BULK", "INTERACTIVE", "evaluations", "resolve"]
 Interactive: TypeAlias = Callable[[Subject, Sequence[Question], Any], list[Attribution]]
 Bulk: TypeAlias = Callable[[Subject, Question, Any], Generator[Progress, None, Attribution]]
 
+_CAMS = (Cam, GradCam, GradCamPlusPlus, HiresCam, LayerCam, XgradCam)
+
 INTERACTIVE: Mapping[type[Options], Interactive] = MappingProxyType(
-    {Cam: cam, GradCam: cam, Gradient: gradient}
+    {**dict.fromkeys(_CAMS, cam), Gradient: gradient}
 )
 """Batches: the questions share shape, options and what is explained; targets differ per row."""
 
 BULK: Mapping[type[Options], Bulk] = MappingProxyType(
-    {IntegratedGradients: integrated_gradients, Occlusion: occlusion, Lime: lime}
+    {
+        SmoothGrad: smooth_grad,
+        IntegratedGradients: integrated_gradients,
+        Occlusion: occlusion,
+        Lime: lime,
+    }
 )
 
 _RESOLVERS: Mapping[type[Options], Callable[[Subject, Question, Any], Options]] = MappingProxyType(
     {
-        Cam: resolve_cam,
-        GradCam: resolve_cam,
+        **dict.fromkeys(_CAMS, resolve_cam),
+        SmoothGrad: resolve_smooth_grad,
         IntegratedGradients: resolve_integrated_gradients,
         Occlusion: resolve_occlusion,
         Lime: resolve_lime,
@@ -85,6 +98,8 @@ def evaluations(subject: Subject, question: Question, options: Options) -> int:
     match resolved:
         case Lime():
             return resolved.n_samples
+        case SmoothGrad():
+            return resolved.n_samples + 1
         case IntegratedGradients():
             return resolved.n_steps + 2
         case Occlusion():

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from candor.errors import InternalError
-from candor.explain.layout import sum_channels
+from candor.explain.layout import sum_channels, without_padding
 from candor.explain.options import Gradient
 from candor.explain.question import Question
 from candor.explain.subject import GradientRun, Subject
@@ -14,9 +14,9 @@ from candor.explain.target import aim, directions, outcome
 from candor.explain.trust import gradient_warnings, map_warnings, trust_record
 from candor.result import Array, Attribution, Explained
 
-__all__ = ["gradient", "reduce_gradient"]
+__all__ = ["REDUCTIONS", "gradient", "reduce_gradient"]
 
-_REDUCTIONS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
+REDUCTIONS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
     {"abs": np.abs, "signed": np.asarray, "squared": np.square}
 )
 
@@ -27,7 +27,7 @@ def gradient(
     """Differentiate each row's target in one run of the batch.
 
     Values are in units of the target per unit of input (`abs`, `signed`), its square (`squared`),
-    or of the target itself (`times_input`).
+    or of the target itself (`times_input`). Padding tokens get exactly 0.
 
     Raises:
         InvalidInput: a row's scores are not finite.
@@ -39,7 +39,8 @@ def gradient(
     x = np.concatenate([question.x for question in questions])
     toward, n_before = directions(subject, x, [question.target for question in questions])
     run = subject.gradient(x, toward, explained)
-    values = sum_channels(reduce_gradient(run, options), subject.geometry, options.channels)
+    reduced = without_padding(reduce_gradient(run, options), x, subject.geometry)
+    values = sum_channels(reduced, subject.geometry, options.channels)
     answers = []
     for row, question in enumerate(questions):
         stands = outcome(aim(question.target, run.scores, row), run.scores, explained, row)
@@ -62,7 +63,7 @@ def reduce_gradient(run: GradientRun, options: Gradient) -> Array:
     So the sum is of magnitudes, not the magnitude of a sum. Returns the gradient's shape.
     """
     values = run.gradient * run.value if options.times_input else run.gradient
-    return _REDUCTIONS[options.reduction](values)
+    return REDUCTIONS[options.reduction](values)
 
 
 def _shared(questions: Sequence[Question]) -> Explained:

@@ -6,7 +6,7 @@ from candor.explain.options import Channels
 from candor.explain.subject import Geometry
 from candor.result import Array
 
-__all__ = ["position_shape", "spread", "sum_channels"]
+__all__ = ["position_shape", "spread", "sum_channels", "without_padding"]
 
 
 def position_shape(row_shape: tuple[int, ...], geometry: Geometry) -> tuple[int, ...]:
@@ -32,3 +32,17 @@ def sum_channels(values: Array, geometry: Geometry, channels: Channels) -> Array
     if channels == "keep" or axis is None:
         return values
     return np.asarray(values.sum(axis=axis + 1))
+
+
+def without_padding(values: Array, x: Array, geometry: Geometry) -> Array:
+    """Set what belongs to padding tokens to 0.
+
+    Args:
+        values: [m, t, ...], of the explained value.
+        x: [m, t] or [1, t], the rows in the model's input space.
+        geometry: of a row; without a padding token nothing changes.
+    """
+    if geometry.pad is None:
+        return values
+    words = (x != geometry.pad).reshape(*x.shape, *[1] * (values.ndim - x.ndim))
+    return np.where(words, values, 0)

@@ -5,7 +5,7 @@ coefficients; the masking itself happens inside the model's graph.
 """
 
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,6 +27,10 @@ from candor.result import Array, Attribution, Json
 __all__ = ["lime", "resolve_lime"]
 
 TOP_K = 5
+
+FIRST_LOOK = 100
+LOOK_AGAIN = 1.25
+"""With a tolerance: samples until the first look at what they say, and their growth to the next."""
 
 POOR_FIT = 0.5
 
@@ -74,7 +78,9 @@ def lime(
     """Fit which segments speak for the target, on random perturbations of the row.
 
     The value of a position is its segment's coefficient: what keeping the segment adds to the
-    target's probability (or score). Positions that are never removed get 0.
+    target's probability (or score). Positions that are never removed get 0. With a tolerance,
+    sampling ends when redrawn samples would keep all but that share of the leading segments, by the
+    wild bootstrap of `surrogate.top_k_stability`.
 
     Raises:
         InvalidInput, InvalidOption, InvalidTarget, TooLarge: segments that do not fit the row, or
@@ -105,30 +111,58 @@ def lime(
     explained = question.explained or "probability"
     values = np.empty(len(distinct))
     stands: Outcome | None = None
-    for part in subject.slices(len(distinct)):
+    for part, looks in _parts(subject, len(distinct), adaptive=resolved.tolerance is not None):
         scores = subject.perturb(question.x, baseline, segments, distinct[part])
         stands = stands or outcome(aim(question.target, scores), scores, explained)
         values[part] = measure_changed(stands.aim, scores, explained, "with segments removed")
-        best = partial(_answer, samples, stands, values[: part.stop], complete=False)
+        known = values[: part.stop]
+        if looks and _is_settled(samples, known):
+            return _answer(samples, stands, known, complete=True)
+        best = partial(_answer, samples, stands, known, complete=False)
         yield Progress(part.stop, len(distinct), best)
     if stands is None:
         raise InternalError("the model's slices cover no sample")
     return _answer(samples, stands, values, complete=True)
 
 
-def _answer(samples: _Samples, stands: Outcome, values: Array, *, complete: bool) -> Attribution:
-    """The attribution from the leading samples whose values, of the distinct masks, are known."""
+def _parts(subject: Subject, n: int, *, adaptive: bool) -> Iterator[tuple[slice, bool]]:
+    """Cut n samples into slices; say after which ones to look whether they are enough."""
+    start, end = 0, min(FIRST_LOOK, n) if adaptive else n
+    while start < n:
+        for part in subject.slices(end - start):
+            stop = start + part.stop
+            yield slice(start + part.start, stop), adaptive and stop == end < n
+        start, end = end, min(n, max(end + 1, int(end * LOOK_AGAIN)))
+
+
+def _is_settled(samples: _Samples, values: Array) -> bool:
+    """Tell whether redrawn samples would keep the leading segments, up to the tolerance."""
+    _, _, stability = _fitted(samples, values)
+    return 1.0 - stability <= (samples.options.tolerance or 0.0)
+
+
+def _fitted(samples: _Samples, values: Array) -> tuple[int, Surrogate, float]:
+    """From the leading samples whose values, of the distinct masks, are known.
+
+    Returns how many these are, their linear model, and the stability of its leading segments.
+    """
     unknown = samples.index >= len(values)
     n_samples = int(np.argmax(unknown)) if unknown.any() else len(unknown)
     masks, known = samples.masks[:n_samples], values[samples.index[:n_samples]]
     surrogate = fit(masks, known, kernel_weights(masks, samples.options.kernel_width))
     stability = top_k_stability(surrogate, min(TOP_K, samples.segmentation.n), samples.options.seed)
+    return n_samples, surrogate, stability
+
+
+def _answer(samples: _Samples, stands: Outcome, values: Array, *, complete: bool) -> Attribution:
+    n_samples, surrogate, stability = _fitted(samples, values)
     positions = samples.segmentation.positions
     by_segment = np.append(surrogate.coefficients, 0.0)  # the last is for positions of -1
     attributions = by_segment[positions].astype(np.float32)
     warnings = [
         *map_warnings(attributions, _cure(samples.segmentation)),
         *_warnings(surrogate, stability, n_samples, still=samples.still),
+        *_unsettled(samples.options, stability, complete=complete),
     ]
     trust = trust_record(
         samples.options,
@@ -181,6 +215,15 @@ def _warnings(surrogate: Surrogate, stability: float, n_samples: int, *, still: 
             f"unstable: redrawn samples would keep {stability:.0%} of the top segments; use more"
         )
     return warnings
+
+
+def _unsettled(options: Lime, stability: float, *, complete: bool) -> list[str]:
+    if not complete or options.tolerance is None or 1.0 - stability <= options.tolerance:
+        return []
+    return [
+        f"tolerance: {options.tolerance:g} was not reached with all samples, redrawn ones would "
+        f"change {1.0 - stability:.0%} of the leading segments"
+    ]
 
 
 def _cure(segmentation: Segmentation) -> str:

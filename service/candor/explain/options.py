@@ -9,106 +9,38 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from candor.explain.spec import Spec
+from candor.explain.cam_options import (
+    Cam,
+    CamOptions,
+    GradCam,
+    GradCamPlusPlus,
+    HiresCam,
+    LayerCam,
+    XgradCam,
+)
+from candor.explain.gradient_options import Gradient, IntegratedGradients, SmoothGrad
+from candor.explain.spec import BASELINE, SEED, Channels, Spec
 
 __all__ = [
     "METHODS",
     "Cam",
+    "CamOptions",
     "Channels",
     "GradCam",
+    "GradCamPlusPlus",
     "Gradient",
+    "HiresCam",
     "IntegratedGradients",
+    "LayerCam",
     "Lime",
     "Occlusion",
     "Options",
     "SegmentsKind",
+    "SmoothGrad",
+    "XgradCam",
 ]
 
-Channels = Literal["sum", "keep"]
 SegmentsKind = Literal["auto", "slic", "quickshift", "grid"]
-
-_LAYER = Spec(
-    "name", "value in the graph whose activation is mapped; default: the last with spatial extent"
-)
-_NORMALISE = Spec("flag", "map to 0..1 as pytorch-grad-cam does; false: the score's own units")
-_CHANNELS = Spec(
-    "choice",
-    "sum over channels to one value per position, or keep one per channel of it",
-    choices=("sum", "keep"),
-)
-_BASELINE = Spec(
-    "number",
-    "what stands for 'absent', in the model's input space (tokens: a token id); default: 0, or the "
-    "padding token",
-    low=-1e6,
-    high=1e6,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Cam:
-    """Exact class activation map; only for global-average-pooling heads."""
-
-    layer: str | None = field(default=None, metadata={"spec": _LAYER})
-    normalise: bool = field(default=True, metadata={"spec": _NORMALISE})
-
-
-@dataclass(frozen=True, slots=True)
-class GradCam:
-    """Gradient-weighted class activation map."""
-
-    layer: str | None = field(default=None, metadata={"spec": _LAYER})
-    normalise: bool = field(default=True, metadata={"spec": _NORMALISE})
-
-
-@dataclass(frozen=True, slots=True)
-class Gradient:
-    """Derivative of the target with respect to the input."""
-
-    reduction: Literal["abs", "signed", "squared"] = field(
-        default="abs",
-        metadata={
-            "spec": Spec(
-                "choice",
-                "what each partial derivative becomes before channels are summed",
-                choices=("abs", "signed", "squared"),
-            )
-        },
-    )
-    times_input: bool = field(
-        default=False,
-        metadata={"spec": Spec("flag", "multiply by the input (tokens: the embedding) first")},
-    )
-    channels: Channels = field(default="sum", metadata={"spec": _CHANNELS})
-
-
-@dataclass(frozen=True, slots=True)
-class IntegratedGradients:
-    """Gradients integrated along the line from a baseline (Gauss-Legendre).
-
-    With `tolerance` the number of steps doubles until the relative completeness gap is under it.
-    """
-
-    n_steps: int = field(
-        default=50,
-        metadata={
-            "spec": Spec("integer", "points on the line from baseline to input", low=1, high=10_000)
-        },
-    )
-    tolerance: float | None = field(
-        default=None,
-        metadata={
-            "spec": Spec(
-                "number",
-                "double n_steps until the completeness gap, as a share of the target's change, is "
-                "under this",
-                low=1e-5,
-                high=1.0,
-            )
-        },
-    )
-    baseline: float | None = field(default=None, metadata={"spec": _BASELINE})
-    channels: Channels = field(default="sum", metadata={"spec": _CHANNELS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +76,7 @@ class Occlusion:
             )
         },
     )
-    baseline: float | None = field(default=None, metadata={"spec": _BASELINE})
+    baseline: float | None = field(default=None, metadata={"spec": BASELINE})
     channels: Channels = field(
         default="sum",
         metadata={
@@ -172,6 +104,18 @@ class Lime:
         metadata={
             "spec": Spec(
                 "integer", "perturbations, the unperturbed input among them", low=2, high=100_000
+            )
+        },
+    )
+    tolerance: float | None = field(
+        default=None,
+        metadata={
+            "spec": Spec(
+                "number",
+                "stop early when redrawn samples would change at most this share of the five "
+                "leading segments; n_samples stays the most",
+                low=0.0,
+                high=1.0,
             )
         },
     )
@@ -219,26 +163,21 @@ class Lime:
             )
         },
     )
-    seed: int = field(
-        default=0,
-        metadata={
-            "spec": Spec(
-                "integer",
-                "of the draws; -1 draws afresh, and the answer names the seed",
-                low=-1,
-                high=2**32 - 1,
-            )
-        },
-    )
+    seed: int = field(default=0, metadata={"spec": SEED})
 
 
-Options: TypeAlias = Cam | GradCam | Gradient | IntegratedGradients | Occlusion | Lime
+Options: TypeAlias = CamOptions | Gradient | SmoothGrad | IntegratedGradients | Occlusion | Lime
 
 METHODS: MappingProxyType[str, type[Options]] = MappingProxyType(
     {
         "cam": Cam,
         "grad_cam": GradCam,
+        "grad_cam_plus_plus": GradCamPlusPlus,
+        "hires_cam": HiresCam,
+        "layer_cam": LayerCam,
+        "xgrad_cam": XgradCam,
         "gradient": Gradient,
+        "smooth_grad": SmoothGrad,
         "integrated_gradients": IntegratedGradients,
         "occlusion": Occlusion,
         "lime": Lime,

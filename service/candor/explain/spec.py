@@ -1,10 +1,21 @@
-"""What one option takes, as data."""
+"""What one option takes, as data, and the options that several methods share."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["OptionKind", "Spec"]
+__all__ = [
+    "BASELINE",
+    "CHANNELS",
+    "REDUCTION",
+    "SEED",
+    "Channels",
+    "OptionKind",
+    "Reduction",
+    "Spec",
+]
 
+Channels = Literal["sum", "keep"]
+Reduction = Literal["abs", "signed", "squared"]
 OptionKind = Literal["integer", "number", "flag", "choice", "name", "integers", "choice or number"]
 
 
@@ -26,3 +37,28 @@ class Spec:
     high: float | None = None
     choices: tuple[str, ...] = ()
     unit: str = ""
+
+
+CHANNELS = Spec(
+    "choice",
+    "sum over channels to one value per position, or keep one per channel of it",
+    choices=("sum", "keep"),
+)
+REDUCTION = Spec(
+    "choice",
+    "what each partial derivative becomes before channels are summed",
+    choices=("abs", "signed", "squared"),
+)
+SEED = Spec(
+    "integer",
+    "of the draws; -1 draws afresh, and the answer names the seed",
+    low=-1,
+    high=2**32 - 1,
+)
+BASELINE = Spec(
+    "number",
+    "what stands for 'absent', in the model's input space (tokens: a token id); default: 0, or the "
+    "padding token",
+    low=-1e6,
+    high=1e6,
+)

@@ -15,11 +15,12 @@ from candor.result import (
     Geometry,
     GradientRun,
     Kind,
+    NoisyRun,
     PathRun,
     Scores,
 )
 
-__all__ = ["CamFormula", "Geometry", "GradientRun", "Kind", "PathRun", "Subject"]
+__all__ = ["CamFormula", "Geometry", "GradientRun", "Kind", "NoisyRun", "PathRun", "Subject"]
 
 
 class Subject(Protocol):
@@ -67,6 +68,13 @@ class Subject(Protocol):
         self, x: Array, baseline: Array, alphas: Array, direction: Array, explained: Explained
     ) -> PathRun:
         """Gradients at baseline + alpha (x - baseline); x, baseline [1, ...], alphas [m]."""
+        ...
+
+    def noisy(self, x: Array, noise: Array, direction: Array, explained: Explained) -> NoisyRun:
+        """Gradients at one row [1, ...] with each of m noises [m, ...] added to what is explained.
+
+        `noise` is float32 in the shape of the explained value.
+        """
         ...
 
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:

@@ -14,7 +14,9 @@
 }
 
 Figures by method:
-  cam, grad_cam, gradient     none
+  the CAMs, gradient          none
+  smooth_grad                 n_samples, same_top (share of the noisy copies that keep the row's top
+                              class)
   integrated_gradients        n_steps, completeness_gap (|sum of attributions - change of the target
                               from baseline to input|), relative_completeness_gap (the same as a
                               share of that change), change

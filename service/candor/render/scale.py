@@ -36,7 +36,12 @@ _STYLES = MappingProxyType(
     {
         "cam": Style(),
         "grad_cam": Style(),
+        "grad_cam_plus_plus": Style(),
+        "hires_cam": Style(),
+        "layer_cam": Style(),
+        "xgrad_cam": Style(),
         "gradient": Style(quantile=0.99),
+        "smooth_grad": Style(quantile=0.99),
         "integrated_gradients": Style(signed=True, quantile=0.99),
         "occlusion": Style(signed=True),
         "lime": Style(between="nearest", signed=True),

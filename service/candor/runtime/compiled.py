@@ -9,17 +9,18 @@ from types import MappingProxyType
 import numpy as np
 from onnx import ModelProto
 
-from candor.errors import NotFound, Unsupported
 from candor.result import (
     Array,
     CamFormula,
     Explained,
     Geometry,
     GradientRun,
+    NoisyRun,
     PathRun,
     Scores,
 )
 from candor.runtime.batches import batches, rows_at_once
+from candor.runtime.methods import layer_of
 from candor.runtime.pace import Pace
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.cam import MAP, cam_program
@@ -28,16 +29,18 @@ from candor.runtime.programs.gradient import (
     ALPHAS,
     BASELINE,
     GRADIENT,
+    NOISE,
     ROW,
     VALUE,
     gradient_program,
+    noisy_program,
     path_program,
 )
 from candor.runtime.programs.heads import DIRECTION, PROBABILITY, SCORE
 from candor.runtime.programs.perturb import MASKS, SEGMENTS, perturb_program
 from candor.runtime.session import Session
 
-__all__ = ["EXPLANATIONS", "Compiled", "OnRun", "OpenSession"]
+__all__ = ["Compiled", "OnRun", "OpenSession"]
 
 
 _Key = tuple[str | bool, ...]
@@ -50,11 +53,8 @@ OpenSession = Callable[[ModelProto, int | None], Session]
 OnRun = Callable[[str, int, float], None]
 """Told of every run: program, rows, seconds."""
 
-EXPLANATIONS = ("cam", "grad_cam", "gradient", "integrated_gradients", "occlusion", "lime")
-"""The methods that a model is asked about; the same names as `explain.options.METHODS`."""
-
-_BULK = frozenset({"path", "perturb"})
-_BACKWARD = frozenset({"gradient", "path"})
+_BULK = frozenset({"noisy", "path", "perturb"})
+_BACKWARD = frozenset({"gradient", "noisy", "path"})
 
 
 class Compiled:
@@ -118,27 +118,7 @@ class Compiled:
             NotFound: no such layer.
             Unsupported: the model has no layer for it, or `cam` is asked away from its head.
         """
-        anatomy = self._blueprint.anatomy
-        names = [found.name for found in anatomy.layers]
-        if layer is not None and layer not in names and formula != "cam":
-            raise NotFound(f"there is no layer '{layer}'; there are {', '.join(names) or 'none'}")
-        if formula == "cam":
-            if anatomy.cam_head is None:
-                hint = "; grad_cam needs no such head" if names else ""
-                raise Unsupported(
-                    f"cam needs global average pooling and at most one linear layer before the "
-                    f"scores, but {anatomy.cam_refusal}{hint}"
-                )
-            if layer not in (None, anatomy.cam_head.layer):
-                raise NotFound(
-                    f"cam has the one layer '{anatomy.cam_head.layer}', not '{layer}'; "
-                    "grad_cam takes any of the model's"
-                )
-            return anatomy.cam_head.layer
-        found = layer or anatomy.layer
-        if found is None:
-            raise Unsupported("no layer with a spatial extent lies between the input and the score")
-        return found
+        return layer_of(self._blueprint.anatomy, formula, layer)
 
     def gradient(self, x: Array, direction: Array, explained: Explained) -> GradientRun:
         """Prediction and gradient, out of one run."""
@@ -164,6 +144,16 @@ class Compiled:
         scores = Scores(run[SCORE], run[PROBABILITY])
         return PathRun(scores, run[GRADIENT], (end - start)[0])
 
+    def noisy(self, x: Array, noise: Array, direction: Array, explained: Explained) -> NoisyRun:
+        """Gradients at one row with noise added to its explained value, m of them in one run."""
+        run = self._run(
+            ("noisy", explained),
+            partial(noisy_program, self._blueprint, explained),
+            {NOISE: noise},
+            {ROW: x, DIRECTION: direction},
+        )
+        return NoisyRun(Scores(run[SCORE], run[PROBABILITY]), run[GRADIENT])
+
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
         """Scores of m perturbations of one row, masked inside the graph."""
         row = {ROW: x, BASELINE: baseline, SEGMENTS: segments}
@@ -174,24 +164,6 @@ class Compiled:
     def slices(self, n: int) -> Iterator[slice]:
         """Cut n samples into slices of bounded time."""
         return self._pace.slices(n)
-
-    def refusals(self) -> dict[str, str | None]:
-        """For each method the reason why its program cannot be compiled; None where it can."""
-        blueprint = self._blueprint
-
-        def grad_cam() -> object:
-            layer = self.cam_layer("grad_cam", None)
-            return cam_program(blueprint, "grad_cam", layer, normalise=True)
-
-        builds: tuple[Callable[[], object], ...] = (
-            lambda: self.cam_layer("cam", None),
-            grad_cam,
-            lambda: gradient_program(blueprint, "score"),
-            lambda: path_program(blueprint, "score"),
-            lambda: perturb_program(blueprint),
-            lambda: perturb_program(blueprint),
-        )
-        return {name: _refusal(b) for name, b in zip(EXPLANATIONS, builds, strict=True)}
 
     def _explained_value(self, x: Array) -> Array:
         """The row, or its embedding, in float32: integrals are of small steps."""
@@ -240,11 +212,3 @@ class Compiled:
                 if found is None:
                     found = self._sessions[key] = self._open(build(), self._fixed(key))
         return found
-
-
-def _refusal(build: Callable[[], object]) -> str | None:
-    try:
-        build()
-    except Unsupported as error:
-        return error.message
-    return None

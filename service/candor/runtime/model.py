@@ -17,10 +17,11 @@ from candor.autodiff.anatomy import Layer
 from candor.errors import InvalidInput, Unsupported
 from candor.result import Array, Encoded, ModelId, Payload, Scores
 from candor.runtime.blueprints import Plan, plan_explanations
-from candor.runtime.compiled import EXPLANATIONS, Compiled
+from candor.runtime.compiled import Compiled
 from candor.runtime.files import ModelFile, read_model
 from candor.runtime.hazards import find_hazards
 from candor.runtime.manifest import Manifest, load_manifest
+from candor.runtime.methods import EXPLANATIONS, refusals
 from candor.runtime.preprocess import Preprocessing, encode, plan
 from candor.runtime.repository import Folder
 from candor.runtime.session import Session, SessionPolicy
@@ -44,7 +45,7 @@ class ModelPolicy:
 
     session: SessionPolicy
     max_image_pixels: int
-    on_run: Callable[[str, str, int, float], None]
+    on_run: Callable[[ModelId, str, int, float], None]
 
 
 class Model:
@@ -133,7 +134,7 @@ class Model:
         found = self._plan(None)
         if isinstance(found, Unsupported):
             return dict.fromkeys(EXPLANATIONS, found.message)
-        return self.subject().refusals()
+        return refusals(found.blueprint)
 
     # What it does ------------------------------------------------------------------------------
 
@@ -210,11 +211,10 @@ class Model:
             return
 
     def _open(self, program: ModelProto, rows: int | None = None) -> Session:
-        name = f"model '{self.id.name}'"
-        return Session(program, self._policy.session, name=name, rows=rows)
+        return Session(program, self._policy.session, name=f"model '{self.id.name}'", rows=rows)
 
     def _on_run(self, program: str, rows: int, seconds: float) -> None:
-        self._policy.on_run(self.id.name, program, rows, seconds)
+        self._policy.on_run(self.id, program, rows, seconds)
 
     def _plan(self, output: str | None) -> Plan | Unsupported:
         if output not in self._plans:

@@ -24,33 +24,43 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x61ndor/v1/method.proto\x12\tcandor.v1\"\x8f\x02\n\x06Method\x12\x1d\n\x03\x63\x61m\x18\x01 \x01(\x0b\x32\x0e.candor.v1.CamH\x00\x12&\n\x08grad_cam\x18\x02 \x01(\x0b\x32\x12.candor.v1.GradCamH\x00\x12\'\n\x08gradient\x18\x03 \x01(\x0b\x32\x13.candor.v1.GradientH\x00\x12>\n\x14integrated_gradients\x18\x04 \x01(\x0b\x32\x1e.candor.v1.IntegratedGradientsH\x00\x12)\n\tocclusion\x18\x05 \x01(\x0b\x32\x14.candor.v1.OcclusionH\x00\x12\x1f\n\x04lime\x18\x06 \x01(\x0b\x32\x0f.candor.v1.LimeH\x00\x42\t\n\x07options\"I\n\x03\x43\x61m\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tnormalise\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x0c\n\n_normalise\"M\n\x07GradCam\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tnormalise\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x0c\n\n_normalise\"\x84\x01\n\x08Gradient\x12\'\n\treduction\x18\x01 \x01(\x0e\x32\x14.candor.v1.Reduction\x12\x18\n\x0btimes_input\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12%\n\x08\x63hannels\x18\x03 \x01(\x0e\x32\x13.candor.v1.ChannelsB\x0e\n\x0c_times_input\"\xa8\x01\n\x13IntegratedGradients\x12\x14\n\x07n_steps\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\ttolerance\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x15\n\x08\x62\x61seline\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12%\n\x08\x63hannels\x18\x04 \x01(\x0e\x32\x13.candor.v1.ChannelsB\n\n\x08_n_stepsB\x0c\n\n_toleranceB\x0b\n\t_baseline\"v\n\tOcclusion\x12\x0e\n\x06window\x18\x01 \x03(\x05\x12\x0e\n\x06stride\x18\x02 \x03(\x05\x12\x15\n\x08\x62\x61seline\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12%\n\x08\x63hannels\x18\x04 \x01(\x0e\x32\x13.candor.v1.ChannelsB\x0b\n\t_baseline\"\x97\x02\n\x04Lime\x12\x16\n\tn_samples\x18\x01 \x01(\x05H\x01\x88\x01\x01\x12)\n\x08segments\x18\x02 \x01(\x0e\x32\x17.candor.v1.Segmentation\x12\x17\n\nn_segments\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x19\n\x0ckernel_width\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12(\n\rbaseline_fill\x18\x05 \x01(\x0e\x32\x0f.candor.v1.FillH\x00\x12\x18\n\x0e\x62\x61seline_value\x18\x06 \x01(\x01H\x00\x12\x11\n\x04seed\x18\x07 \x01(\x03H\x04\x88\x01\x01\x42\n\n\x08\x62\x61selineB\x0c\n\n_n_samplesB\r\n\x0b_n_segmentsB\x0f\n\r_kernel_widthB\x07\n\x05_seed*I\n\x08\x43hannels\x12\x18\n\x14\x43HANNELS_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43HANNELS_SUM\x10\x01\x12\x11\n\rCHANNELS_KEEP\x10\x02*f\n\tReduction\x12\x19\n\x15REDUCTION_UNSPECIFIED\x10\x00\x12\x11\n\rREDUCTION_ABS\x10\x01\x12\x14\n\x10REDUCTION_SIGNED\x10\x02\x12\x15\n\x11REDUCTION_SQUARED\x10\x03*\x8e\x01\n\x0cSegmentation\x12\x1c\n\x18SEGMENTATION_UNSPECIFIED\x10\x00\x12\x15\n\x11SEGMENTATION_AUTO\x10\x01\x12\x15\n\x11SEGMENTATION_SLIC\x10\x02\x12\x1b\n\x17SEGMENTATION_QUICKSHIFT\x10\x03\x12\x15\n\x11SEGMENTATION_GRID\x10\x04*I\n\x04\x46ill\x12\x14\n\x10\x46ILL_UNSPECIFIED\x10\x00\x12\r\n\tFILL_MEAN\x10\x01\x12\r\n\tFILL_ZERO\x10\x02\x12\r\n\tFILL_BLUR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x61ndor/v1/method.proto\x12\tcandor.v1\"\xf5\x03\n\x06Method\x12\x1d\n\x03\x63\x61m\x18\x01 \x01(\x0b\x32\x0e.candor.v1.CamH\x00\x12&\n\x08grad_cam\x18\x02 \x01(\x0b\x32\x12.candor.v1.GradCamH\x00\x12\'\n\x08gradient\x18\x03 \x01(\x0b\x32\x13.candor.v1.GradientH\x00\x12>\n\x14integrated_gradients\x18\x04 \x01(\x0b\x32\x1e.candor.v1.IntegratedGradientsH\x00\x12)\n\tocclusion\x18\x05 \x01(\x0b\x32\x14.candor.v1.OcclusionH\x00\x12\x1f\n\x04lime\x18\x06 \x01(\x0b\x32\x0f.candor.v1.LimeH\x00\x12\x38\n\x12grad_cam_plus_plus\x18\x07 \x01(\x0b\x32\x1a.candor.v1.GradCamPlusPlusH\x00\x12(\n\thires_cam\x18\x08 \x01(\x0b\x32\x13.candor.v1.HiresCamH\x00\x12(\n\tlayer_cam\x18\t \x01(\x0b\x32\x13.candor.v1.LayerCamH\x00\x12(\n\txgrad_cam\x18\n \x01(\x0b\x32\x13.candor.v1.XgradCamH\x00\x12,\n\x0bsmooth_grad\x18\x0b \x01(\x0b\x32\x15.candor.v1.SmoothGradH\x00\x42\t\n\x07options\"I\n\x03\x43\x61m\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tnormalise\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x0c\n\n_normalise\"M\n\x07GradCam\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tnormalise\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x0c\n\n_normalise\"U\n\x0fGradCamPlusPlus\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tnormalise\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x0c\n\n_normalise\"N\n\x08HiresCam\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tnormalise\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x0c\n\n_normalise\"N\n\x08LayerCam\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tnormalise\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x0c\n\n_normalise\"N\n\x08XgradCam\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tnormalise\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x0c\n\n_normalise\"\x84\x01\n\x08Gradient\x12\'\n\treduction\x18\x01 \x01(\x0e\x32\x14.candor.v1.Reduction\x12\x18\n\x0btimes_input\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12%\n\x08\x63hannels\x18\x03 \x01(\x0e\x32\x13.candor.v1.ChannelsB\x0e\n\x0c_times_input\"\xbc\x01\n\nSmoothGrad\x12\x16\n\tn_samples\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05noise\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\'\n\treduction\x18\x03 \x01(\x0e\x32\x14.candor.v1.Reduction\x12%\n\x08\x63hannels\x18\x04 \x01(\x0e\x32\x13.candor.v1.Channels\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x02\x88\x01\x01\x42\x0c\n\n_n_samplesB\x08\n\x06_noiseB\x07\n\x05_seed\"\xa8\x01\n\x13IntegratedGradients\x12\x14\n\x07n_steps\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\ttolerance\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x15\n\x08\x62\x61seline\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12%\n\x08\x63hannels\x18\x04 \x01(\x0e\x32\x13.candor.v1.ChannelsB\n\n\x08_n_stepsB\x0c\n\n_toleranceB\x0b\n\t_baseline\"v\n\tOcclusion\x12\x0e\n\x06window\x18\x01 \x03(\x05\x12\x0e\n\x06stride\x18\x02 \x03(\x05\x12\x15\n\x08\x62\x61seline\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12%\n\x08\x63hannels\x18\x04 \x01(\x0e\x32\x13.candor.v1.ChannelsB\x0b\n\t_baseline\"\xbd\x02\n\x04Lime\x12\x16\n\tn_samples\x18\x01 \x01(\x05H\x01\x88\x01\x01\x12)\n\x08segments\x18\x02 \x01(\x0e\x32\x17.candor.v1.Segmentation\x12\x17\n\nn_segments\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x19\n\x0ckernel_width\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12(\n\rbaseline_fill\x18\x05 \x01(\x0e\x32\x0f.candor.v1.FillH\x00\x12\x18\n\x0e\x62\x61seline_value\x18\x06 \x01(\x01H\x00\x12\x11\n\x04seed\x18\x07 \x01(\x03H\x04\x88\x01\x01\x12\x16\n\ttolerance\x18\x08 \x01(\x01H\x05\x88\x01\x01\x42\n\n\x08\x62\x61selineB\x0c\n\n_n_samplesB\r\n\x0b_n_segmentsB\x0f\n\r_kernel_widthB\x07\n\x05_seedB\x0c\n\n_tolerance*I\n\x08\x43hannels\x12\x18\n\x14\x43HANNELS_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43HANNELS_SUM\x10\x01\x12\x11\n\rCHANNELS_KEEP\x10\x02*f\n\tReduction\x12\x19\n\x15REDUCTION_UNSPECIFIED\x10\x00\x12\x11\n\rREDUCTION_ABS\x10\x01\x12\x14\n\x10REDUCTION_SIGNED\x10\x02\x12\x15\n\x11REDUCTION_SQUARED\x10\x03*\x8e\x01\n\x0cSegmentation\x12\x1c\n\x18SEGMENTATION_UNSPECIFIED\x10\x00\x12\x15\n\x11SEGMENTATION_AUTO\x10\x01\x12\x15\n\x11SEGMENTATION_SLIC\x10\x02\x12\x1b\n\x17SEGMENTATION_QUICKSHIFT\x10\x03\x12\x15\n\x11SEGMENTATION_GRID\x10\x04*I\n\x04\x46ill\x12\x14\n\x10\x46ILL_UNSPECIFIED\x10\x00\x12\r\n\tFILL_MEAN\x10\x01\x12\r\n\tFILL_ZERO\x10\x02\x12\r\n\tFILL_BLUR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'candor.v1.method_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHANNELS']._serialized_start=1173
-  _globals['_CHANNELS']._serialized_end=1246
-  _globals['_REDUCTION']._serialized_start=1248
-  _globals['_REDUCTION']._serialized_end=1350
-  _globals['_SEGMENTATION']._serialized_start=1353
-  _globals['_SEGMENTATION']._serialized_end=1495
-  _globals['_FILL']._serialized_start=1497
-  _globals['_FILL']._serialized_end=1570
+  _globals['_CHANNELS']._serialized_start=1959
+  _globals['_CHANNELS']._serialized_end=2032
+  _globals['_REDUCTION']._serialized_start=2034
+  _globals['_REDUCTION']._serialized_end=2136
+  _globals['_SEGMENTATION']._serialized_start=2139
+  _globals['_SEGMENTATION']._serialized_end=2281
+  _globals['_FILL']._serialized_start=2283
+  _globals['_FILL']._serialized_end=2356
   _globals['_METHOD']._serialized_start=38
-  _globals['_METHOD']._serialized_end=309
-  _globals['_CAM']._serialized_start=311
-  _globals['_CAM']._serialized_end=384
-  _globals['_GRADCAM']._serialized_start=386
-  _globals['_GRADCAM']._serialized_end=463
-  _globals['_GRADIENT']._serialized_start=466
-  _globals['_GRADIENT']._serialized_end=598
-  _globals['_INTEGRATEDGRADIENTS']._serialized_start=601
-  _globals['_INTEGRATEDGRADIENTS']._serialized_end=769
-  _globals['_OCCLUSION']._serialized_start=771
-  _globals['_OCCLUSION']._serialized_end=889
-  _globals['_LIME']._serialized_start=892
-  _globals['_LIME']._serialized_end=1171
+  _globals['_METHOD']._serialized_end=539
+  _globals['_CAM']._serialized_start=541
+  _globals['_CAM']._serialized_end=614
+  _globals['_GRADCAM']._serialized_start=616
+  _globals['_GRADCAM']._serialized_end=693
+  _globals['_GRADCAMPLUSPLUS']._serialized_start=695
+  _globals['_GRADCAMPLUSPLUS']._serialized_end=780
+  _globals['_HIRESCAM']._serialized_start=782
+  _globals['_HIRESCAM']._serialized_end=860
+  _globals['_LAYERCAM']._serialized_start=862
+  _globals['_LAYERCAM']._serialized_end=940
+  _globals['_XGRADCAM']._serialized_start=942
+  _globals['_XGRADCAM']._serialized_end=1020
+  _globals['_GRADIENT']._serialized_start=1023
+  _globals['_GRADIENT']._serialized_end=1155
+  _globals['_SMOOTHGRAD']._serialized_start=1158
+  _globals['_SMOOTHGRAD']._serialized_end=1346
+  _globals['_INTEGRATEDGRADIENTS']._serialized_start=1349
+  _globals['_INTEGRATEDGRADIENTS']._serialized_end=1517
+  _globals['_OCCLUSION']._serialized_start=1519
+  _globals['_OCCLUSION']._serialized_end=1637
+  _globals['_LIME']._serialized_start=1640
+  _globals['_LIME']._serialized_end=1957
 # @@protoc_insertion_point(module_scope)

@@ -143,6 +143,11 @@ class Method(_message.Message):
     INTEGRATED_GRADIENTS_FIELD_NUMBER: _builtins.int
     OCCLUSION_FIELD_NUMBER: _builtins.int
     LIME_FIELD_NUMBER: _builtins.int
+    GRAD_CAM_PLUS_PLUS_FIELD_NUMBER: _builtins.int
+    HIRES_CAM_FIELD_NUMBER: _builtins.int
+    LAYER_CAM_FIELD_NUMBER: _builtins.int
+    XGRAD_CAM_FIELD_NUMBER: _builtins.int
+    SMOOTH_GRAD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cam(self) -> Global___Cam:
         """Exact class activation map; only for heads of global average pooling and one linear layer."""
@@ -167,6 +172,26 @@ class Method(_message.Message):
     def lime(self) -> Global___Lime:
         """A local linear model over segments that are kept or removed."""
 
+    @_builtins.property
+    def grad_cam_plus_plus(self) -> Global___GradCamPlusPlus:
+        """Grad-CAM whose weights count each position by its own slope."""
+
+    @_builtins.property
+    def hires_cam(self) -> Global___HiresCam:
+        """Gradients times activations, position by position."""
+
+    @_builtins.property
+    def layer_cam(self) -> Global___LayerCam:
+        """Positive gradients times activations, position by position."""
+
+    @_builtins.property
+    def xgrad_cam(self) -> Global___XgradCam:
+        """Grad-CAM whose gradients are weighted by the activations."""
+
+    @_builtins.property
+    def smooth_grad(self) -> Global___SmoothGrad:
+        """Mean of the gradients at noisy copies of the input."""
+
     def __init__(
         self,
         *,
@@ -176,12 +201,17 @@ class Method(_message.Message):
         integrated_gradients: Global___IntegratedGradients | None = ...,
         occlusion: Global___Occlusion | None = ...,
         lime: Global___Lime | None = ...,
+        grad_cam_plus_plus: Global___GradCamPlusPlus | None = ...,
+        hires_cam: Global___HiresCam | None = ...,
+        layer_cam: Global___LayerCam | None = ...,
+        xgrad_cam: Global___XgradCam | None = ...,
+        smooth_grad: Global___SmoothGrad | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cam", b"cam", "grad_cam", b"grad_cam", "gradient", b"gradient", "integrated_gradients", b"integrated_gradients", "lime", b"lime", "occlusion", b"occlusion", "options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cam", b"cam", "grad_cam", b"grad_cam", "grad_cam_plus_plus", b"grad_cam_plus_plus", "gradient", b"gradient", "hires_cam", b"hires_cam", "integrated_gradients", b"integrated_gradients", "layer_cam", b"layer_cam", "lime", b"lime", "occlusion", b"occlusion", "options", b"options", "smooth_grad", b"smooth_grad", "xgrad_cam", b"xgrad_cam"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cam", b"cam", "grad_cam", b"grad_cam", "gradient", b"gradient", "integrated_gradients", b"integrated_gradients", "lime", b"lime", "occlusion", b"occlusion", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cam", b"cam", "grad_cam", b"grad_cam", "grad_cam_plus_plus", b"grad_cam_plus_plus", "gradient", b"gradient", "hires_cam", b"hires_cam", "integrated_gradients", b"integrated_gradients", "layer_cam", b"layer_cam", "lime", b"lime", "occlusion", b"occlusion", "options", b"options", "smooth_grad", b"smooth_grad", "xgrad_cam", b"xgrad_cam"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_options: _TypeAlias = _typing.Literal["cam", "grad_cam", "gradient", "integrated_gradients", "occlusion", "lime"]  # noqa: Y015
+    _WhichOneofReturnType_options: _TypeAlias = _typing.Literal["cam", "grad_cam", "gradient", "integrated_gradients", "occlusion", "lime", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam", "smooth_grad"]  # noqa: Y015
     _WhichOneofArgType_options: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_options) -> _WhichOneofReturnType_options | None: ...
 
@@ -254,6 +284,138 @@ class GradCam(_message.Message):
 Global___GradCam: _TypeAlias = GradCam  # noqa: Y015
 
 @_typing.final
+class GradCamPlusPlus(_message.Message):
+    """Options of `grad_cam_plus_plus`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    NORMALISE_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """The layer whose activation is weighted; default: the last with spatial extent."""
+    normalise: _builtins.bool
+    """Scale each row's map to 0..1 (true), or leave it unscaled."""
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str | None = ...,
+        normalise: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "_normalise", b"_normalise", "layer", b"layer", "normalise", b"normalise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "_normalise", b"_normalise", "layer", b"layer", "normalise", b"normalise"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__layer: _TypeAlias = _typing.Literal["layer"]  # noqa: Y015
+    _WhichOneofArgType__layer: _TypeAlias = _typing.Literal["_layer", b"_layer"]  # noqa: Y015
+    _WhichOneofReturnType__normalise: _TypeAlias = _typing.Literal["normalise"]  # noqa: Y015
+    _WhichOneofArgType__normalise: _TypeAlias = _typing.Literal["_normalise", b"_normalise"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__layer) -> _WhichOneofReturnType__layer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__normalise) -> _WhichOneofReturnType__normalise | None: ...
+
+Global___GradCamPlusPlus: _TypeAlias = GradCamPlusPlus  # noqa: Y015
+
+@_typing.final
+class HiresCam(_message.Message):
+    """Options of `hires_cam`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    NORMALISE_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """The layer whose activation is weighted; default: the last with spatial extent."""
+    normalise: _builtins.bool
+    """Scale each row's map to 0..1 (true), or leave it unscaled."""
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str | None = ...,
+        normalise: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "_normalise", b"_normalise", "layer", b"layer", "normalise", b"normalise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "_normalise", b"_normalise", "layer", b"layer", "normalise", b"normalise"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__layer: _TypeAlias = _typing.Literal["layer"]  # noqa: Y015
+    _WhichOneofArgType__layer: _TypeAlias = _typing.Literal["_layer", b"_layer"]  # noqa: Y015
+    _WhichOneofReturnType__normalise: _TypeAlias = _typing.Literal["normalise"]  # noqa: Y015
+    _WhichOneofArgType__normalise: _TypeAlias = _typing.Literal["_normalise", b"_normalise"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__layer) -> _WhichOneofReturnType__layer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__normalise) -> _WhichOneofReturnType__normalise | None: ...
+
+Global___HiresCam: _TypeAlias = HiresCam  # noqa: Y015
+
+@_typing.final
+class LayerCam(_message.Message):
+    """Options of `layer_cam`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    NORMALISE_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """The layer whose activation is weighted; default: the last with spatial extent."""
+    normalise: _builtins.bool
+    """Scale each row's map to 0..1 (true), or leave it unscaled."""
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str | None = ...,
+        normalise: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "_normalise", b"_normalise", "layer", b"layer", "normalise", b"normalise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "_normalise", b"_normalise", "layer", b"layer", "normalise", b"normalise"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__layer: _TypeAlias = _typing.Literal["layer"]  # noqa: Y015
+    _WhichOneofArgType__layer: _TypeAlias = _typing.Literal["_layer", b"_layer"]  # noqa: Y015
+    _WhichOneofReturnType__normalise: _TypeAlias = _typing.Literal["normalise"]  # noqa: Y015
+    _WhichOneofArgType__normalise: _TypeAlias = _typing.Literal["_normalise", b"_normalise"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__layer) -> _WhichOneofReturnType__layer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__normalise) -> _WhichOneofReturnType__normalise | None: ...
+
+Global___LayerCam: _TypeAlias = LayerCam  # noqa: Y015
+
+@_typing.final
+class XgradCam(_message.Message):
+    """Options of `xgrad_cam`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    NORMALISE_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """The layer whose activation is weighted; default: the last with spatial extent."""
+    normalise: _builtins.bool
+    """Scale each row's map to 0..1 (true), or leave it unscaled."""
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str | None = ...,
+        normalise: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "_normalise", b"_normalise", "layer", b"layer", "normalise", b"normalise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "_normalise", b"_normalise", "layer", b"layer", "normalise", b"normalise"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__layer: _TypeAlias = _typing.Literal["layer"]  # noqa: Y015
+    _WhichOneofArgType__layer: _TypeAlias = _typing.Literal["_layer", b"_layer"]  # noqa: Y015
+    _WhichOneofReturnType__normalise: _TypeAlias = _typing.Literal["normalise"]  # noqa: Y015
+    _WhichOneofArgType__normalise: _TypeAlias = _typing.Literal["_normalise", b"_normalise"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__layer) -> _WhichOneofReturnType__layer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__normalise) -> _WhichOneofReturnType__normalise | None: ...
+
+Global___XgradCam: _TypeAlias = XgradCam  # noqa: Y015
+
+@_typing.final
 class Gradient(_message.Message):
     """Options of `gradient`. Order of operations: times_input, reduction, channels."""
 
@@ -284,6 +446,55 @@ class Gradient(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__times_input) -> _WhichOneofReturnType__times_input | None: ...
 
 Global___Gradient: _TypeAlias = Gradient  # noqa: Y015
+
+@_typing.final
+class SmoothGrad(_message.Message):
+    """Options of `smooth_grad`. The mean comes first, then reduction, then channels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    N_SAMPLES_FIELD_NUMBER: _builtins.int
+    NOISE_FIELD_NUMBER: _builtins.int
+    REDUCTION_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    n_samples: _builtins.int
+    """Noisy copies to average over (50)."""
+    noise: _builtins.float
+    """Standard deviation of the noise, as a share of the row's range (0.15)."""
+    reduction: Global___Reduction.ValueType
+    """What is taken of each mean derivative."""
+    channels: Global___Channels.ValueType
+    """Sum over the channels of a position (the default), or keep each."""
+    seed: _builtins.int
+    """Start of the random draws (0); -1 draws afresh each time and is never cached."""
+    def __init__(
+        self,
+        *,
+        n_samples: _builtins.int | None = ...,
+        noise: _builtins.float | None = ...,
+        reduction: Global___Reduction.ValueType = ...,
+        channels: Global___Channels.ValueType = ...,
+        seed: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_n_samples", b"_n_samples", "_noise", b"_noise", "_seed", b"_seed", "n_samples", b"n_samples", "noise", b"noise", "seed", b"seed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_n_samples", b"_n_samples", "_noise", b"_noise", "_seed", b"_seed", "channels", b"channels", "n_samples", b"n_samples", "noise", b"noise", "reduction", b"reduction", "seed", b"seed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__n_samples: _TypeAlias = _typing.Literal["n_samples"]  # noqa: Y015
+    _WhichOneofArgType__n_samples: _TypeAlias = _typing.Literal["_n_samples", b"_n_samples"]  # noqa: Y015
+    _WhichOneofReturnType__noise: _TypeAlias = _typing.Literal["noise"]  # noqa: Y015
+    _WhichOneofArgType__noise: _TypeAlias = _typing.Literal["_noise", b"_noise"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__n_samples) -> _WhichOneofReturnType__n_samples | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noise) -> _WhichOneofReturnType__noise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+
+Global___SmoothGrad: _TypeAlias = SmoothGrad  # noqa: Y015
 
 @_typing.final
 class IntegratedGradients(_message.Message):
@@ -385,6 +596,7 @@ class Lime(_message.Message):
     BASELINE_FILL_FIELD_NUMBER: _builtins.int
     BASELINE_VALUE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    TOLERANCE_FIELD_NUMBER: _builtins.int
     n_samples: _builtins.int
     """Perturbations to run, the unperturbed row counted (1000)."""
     segments: Global___Segmentation.ValueType
@@ -399,6 +611,10 @@ class Lime(_message.Message):
     """A number in the model's input space."""
     seed: _builtins.int
     """Start of the random draws (0); -1 draws afresh each time and is never cached."""
+    tolerance: _builtins.float
+    """Stop early when redrawn samples would change at most this share of the five leading segments;
+    n_samples stays the most. Default: all samples are drawn.
+    """
     def __init__(
         self,
         *,
@@ -409,10 +625,11 @@ class Lime(_message.Message):
         baseline_fill: Global___Fill.ValueType = ...,
         baseline_value: _builtins.float = ...,
         seed: _builtins.int | None = ...,
+        tolerance: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_kernel_width", b"_kernel_width", "_n_samples", b"_n_samples", "_n_segments", b"_n_segments", "_seed", b"_seed", "baseline", b"baseline", "baseline_fill", b"baseline_fill", "baseline_value", b"baseline_value", "kernel_width", b"kernel_width", "n_samples", b"n_samples", "n_segments", b"n_segments", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kernel_width", b"_kernel_width", "_n_samples", b"_n_samples", "_n_segments", b"_n_segments", "_seed", b"_seed", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_fill", b"baseline_fill", "baseline_value", b"baseline_value", "kernel_width", b"kernel_width", "n_samples", b"n_samples", "n_segments", b"n_segments", "seed", b"seed", "tolerance", b"tolerance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kernel_width", b"_kernel_width", "_n_samples", b"_n_samples", "_n_segments", b"_n_segments", "_seed", b"_seed", "baseline", b"baseline", "baseline_fill", b"baseline_fill", "baseline_value", b"baseline_value", "kernel_width", b"kernel_width", "n_samples", b"n_samples", "n_segments", b"n_segments", "seed", b"seed", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kernel_width", b"_kernel_width", "_n_samples", b"_n_samples", "_n_segments", b"_n_segments", "_seed", b"_seed", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_fill", b"baseline_fill", "baseline_value", b"baseline_value", "kernel_width", b"kernel_width", "n_samples", b"n_samples", "n_segments", b"n_segments", "seed", b"seed", "segments", b"segments", "tolerance", b"tolerance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__kernel_width: _TypeAlias = _typing.Literal["kernel_width"]  # noqa: Y015
     _WhichOneofArgType__kernel_width: _TypeAlias = _typing.Literal["_kernel_width", b"_kernel_width"]  # noqa: Y015
@@ -422,6 +639,8 @@ class Lime(_message.Message):
     _WhichOneofArgType__n_segments: _TypeAlias = _typing.Literal["_n_segments", b"_n_segments"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__tolerance: _TypeAlias = _typing.Literal["tolerance"]  # noqa: Y015
+    _WhichOneofArgType__tolerance: _TypeAlias = _typing.Literal["_tolerance", b"_tolerance"]  # noqa: Y015
     _WhichOneofReturnType_baseline: _TypeAlias = _typing.Literal["baseline_fill", "baseline_value"]  # noqa: Y015
     _WhichOneofArgType_baseline: _TypeAlias = _typing.Literal["baseline", b"baseline"]  # noqa: Y015
     @_typing.overload
@@ -432,6 +651,8 @@ class Lime(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__n_segments) -> _WhichOneofReturnType__n_segments | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tolerance) -> _WhichOneofReturnType__tolerance | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_baseline) -> _WhichOneofReturnType_baseline | None: ...
 

@@ -21,7 +21,7 @@ from candor.engine.tiers import Tiers, memory_tier
 from candor.engine.workers import Limits, Workers
 from candor.errors import InvalidInput, NotFound, Unsupported
 from candor.explain.options import Gradient, Lime, Options
-from candor.explain.subject import Geometry, GradientRun, PathRun
+from candor.explain.subject import Geometry, GradientRun, NoisyRun, PathRun
 from candor.metrics import Metrics
 from candor.result import Array, Encoded, ModelId, Payload, Scores, Tensors
 from candor.runtime.specs import TensorSpec
@@ -126,6 +126,11 @@ class LinearModel:
         scores = self._scores("path", points)
         direction = np.repeat(self._directions(self._quiet(x), direction), len(alphas), axis=0)
         return PathRun(scores, (direction @ self.weights.T).astype(np.float32), (x - baseline)[0])
+
+    def noisy(self, x, noise, direction, explained) -> NoisyRun:
+        scores = self._scores("noisy", x + noise)
+        direction = np.repeat(self._directions(self._quiet(x), direction), len(noise), axis=0)
+        return NoisyRun(scores, (direction @ self.weights.T).astype(np.float32))
 
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
         kept = masks[:, np.broadcast_to(segments, x.shape[1:])]

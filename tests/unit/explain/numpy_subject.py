@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from candor.explain.subject import CamFormula, Geometry, GradientRun, PathRun
+from candor.explain.subject import CamFormula, Geometry, GradientRun, NoisyRun, PathRun
 from candor.result import Array, Explained, Scores
 
 
@@ -67,6 +67,11 @@ class NumpySubject:
         toward = np.repeat(direction, len(alphas), axis=0)
         scores, gradient = self._differentiate(points, toward, explained)
         return PathRun(scores, gradient, (end - start)[0])
+
+    def noisy(self, x: Array, noise: Array, direction: Array, explained: Explained) -> NoisyRun:
+        points = self._value(x) + noise
+        toward = np.repeat(direction, len(noise), axis=0)
+        return NoisyRun(*self._differentiate(points, toward, explained))
 
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
         assert masks.dtype == bool

@@ -215,3 +215,47 @@ def test_a_picture_that_looks_like_one_region_is_answered_with_the_cure():
     whole = Question(plain.x, Target(1), segments=np.zeros((8, 8), int))
     _, answer = finish(lime(subject, whole, options))
     assert "grid" not in answer.trust["warnings"][0]
+
+
+def noisy(seed=0):
+    """As `by_segment`, with interactions: which segments lead takes a while to tell."""
+    subject, question = by_segment(seed)
+    exact = subject.probability
+
+    def bent(score):
+        found = exact(score)
+        return found + 0.05 * np.sin(400 * found)
+
+    subject.probability = bent
+    return subject, question
+
+
+def test_a_tolerance_stops_at_the_first_look_at_what_is_clear():
+    subject, question = by_segment()
+    reports, answer = finish(lime(subject, question, Lime(5000, tolerance=0.2, baseline="zero")))
+    figures = answer.trust["figures"]
+    assert 100 <= figures["n_samples"] < 130
+    assert answer.trust["n_evaluations"] == subject.n_rows == 100
+    assert answer.trust["complete"]
+    assert reports[-1].done < reports[-1].total
+    _, fewer = finish(lime(subject, question, Lime(figures["n_samples"], baseline="zero")))
+    assert figures["coefficients"] == pytest.approx(
+        fewer.trust["figures"]["coefficients"], abs=0.01
+    )
+
+
+def test_a_smaller_tolerance_takes_more_samples_and_keeps_its_word():
+    counts = []
+    for tolerance in (0.6, 0.2):
+        subject, question = noisy()
+        _, answer = finish(lime(subject, question, Lime(5000, tolerance=tolerance)))
+        assert 1 - answer.trust["figures"]["top_k_stability"] <= tolerance
+        counts.append(answer.trust["figures"]["n_samples"])
+    assert counts[0] < counts[1] < 5000
+
+
+def test_a_tolerance_that_is_not_reached_is_warned_of():
+    subject, question = noisy()
+    _, answer = finish(lime(subject, question, Lime(150, tolerance=0.0)))
+    assert answer.trust["figures"]["n_samples"] == 150
+    assert any(text.startswith("tolerance: 0 was not") for text in answer.trust["warnings"])

@@ -1,8 +1,6 @@
 """Prediction and class activation map out of one run: the way back stops at the layer."""
 
 import math
-from collections.abc import Callable
-from types import MappingProxyType
 
 import numpy as np
 from onnx import ModelProto, TensorProto
@@ -12,6 +10,7 @@ from candor.autodiff.layout import Layout
 from candor.errors import Unsupported
 from candor.result import CamFormula
 from candor.runtime.programs.blueprint import Blueprint
+from candor.runtime.programs.cam_formulas import FORMULAS, Formula
 from candor.runtime.programs.heads import PROBABILITY, SCORE, add_direction, add_heads
 from candor.runtime.programs.interpose import in_float
 
@@ -36,7 +35,11 @@ def cam_program(
     heads = add_heads(graph, blueprint)
     direction = add_direction(graph, heads, max(2, blueprint.anatomy.n_classes))
     op = Emitter(graph, "candor/cam")
-    raw = _FORMULAS[formula](op, blueprint, layer, direction)
+    raw = (
+        _exact(op, blueprint, layer, direction)
+        if formula == "cam"
+        else _by_gradient(op, blueprint, FORMULAS[formula], layer, direction)
+    )
     if normalise:
         raw = _unit_range(graph, op, raw)
     resized = _resize(graph, op, raw, *_positions(graph, op, blueprint))
@@ -46,18 +49,17 @@ def cam_program(
     return graph.finish([SCORE, PROBABILITY, MAP])
 
 
-def _grad_cam(op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
-    """Selvaraju et al. 2017, eq. 1-2 (arXiv:1610.02391): relu(sum_k mean(dy/dA_k) A_k)."""
+def _by_gradient(
+    op: Emitter, blueprint: Blueprint, formula: Formula, layer: str, direction: str
+) -> str:
+    """Go back from the score to the layer, and let the formula weigh what lies there."""
     layout = next(found.layout for found in blueprint.anatomy.layers if found.name == layer)
     real = in_float(op.graph, layer)
     slope = _laid_out(op, gradient(op.graph, {SCORE: direction}, [real])[real], layout)
-    activation = _laid_out(op, real, layout)
-    spatial = range(2, op.graph.rank(activation) or 0)
-    weights = op.ReduceMean(slope, spatial, keepdims=1)
-    return op.Relu(op.ReduceSum(op.Mul(weights, activation), [1], keepdims=1))
+    return formula(op, _laid_out(op, real, layout), slope)
 
 
-def _cam(op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
+def _exact(op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
     """Zhou et al. 2016, eq. 2 (arXiv:1512.04150): sum_k w_ck A_k, signed, without the bias."""
     head = blueprint.anatomy.cam_head
     if head is None:
@@ -84,11 +86,6 @@ def _laid_out(op: Emitter, value: str, layout: Layout) -> str:
     if order != sorted(order):
         value = op.Transpose(value, perm=order)
     return op.Reshape(value, [0, 0, *layout.grid]) if layout.grid else value
-
-
-_FORMULAS: MappingProxyType[str, Callable[[Emitter, Blueprint, str, str], str]] = MappingProxyType(
-    {"cam": _cam, "grad_cam": _grad_cam}
-)
 
 
 def _unit_range(graph: Graph, op: Emitter, raw: str) -> str:

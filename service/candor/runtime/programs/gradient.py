@@ -1,4 +1,6 @@
-"""Prediction and input gradient out of one run, and the same along a straight line."""
+"""Prediction and input gradient out of one run, and the same at many points made of one row."""
+
+from collections.abc import Callable
 
 from onnx import ModelProto, TensorProto
 
@@ -8,13 +10,26 @@ from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.heads import PROBABILITY, SCORE, add_direction, add_heads
 from candor.runtime.programs.interpose import fill, open_before_readers
 
-__all__ = ["ALPHAS", "BASELINE", "GRADIENT", "ROW", "VALUE", "gradient_program", "path_program"]
+__all__ = [
+    "ALPHAS",
+    "BASELINE",
+    "GRADIENT",
+    "NOISE",
+    "ROW",
+    "VALUE",
+    "gradient_program",
+    "noisy_program",
+    "path_program",
+]
 
 GRADIENT = "candor.gradient"
 VALUE = "candor.value"
 ROW = "candor.row"
 BASELINE = "candor.baseline"
 ALPHAS = "candor.alphas"
+NOISE = "candor.noise"
+
+_COPIES = "candor.rows"
 
 
 def gradient_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
@@ -35,25 +50,56 @@ def path_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
     score, probability [m, k], gradient [m, ...].
     """
     graph = blueprint.graph.copy()
+    shape = graph.shape(blueprint.explained) or ()
+    baseline = graph.add_input(BASELINE, TensorProto.FLOAT, (1, *shape[1:]))
+    alphas = graph.add_input(ALPHAS, TensorProto.FLOAT, (_COPIES,))
+
+    def point(op: Emitter, end: str) -> str:
+        column = op.Reshape(alphas, [-1, *[1] * (len(shape) - 1)])
+        return op.Add(baseline, op.Mul(column, op.Sub(end, baseline)))
+
+    return _at_points(graph, blueprint, explained, alphas, point)
+
+
+def noisy_program(blueprint: Blueprint, explained: Explained) -> ModelProto:
+    """One row run with m noises added to its explained value: the batch is made inside the graph.
+
+    row [1, ...], noise [m, ...] (of the explained value), direction [1, k] ->
+    score, probability [m, k], gradient [m, ...].
+    """
+    graph = blueprint.graph.copy()
+    shape = graph.shape(blueprint.explained) or ()
+    noise = graph.add_input(NOISE, TensorProto.FLOAT, (_COPIES, *shape[1:]))
+    return _at_points(graph, blueprint, explained, noise, lambda op, end: op.Add(end, noise))
+
+
+def _at_points(
+    graph: Graph,
+    blueprint: Blueprint,
+    explained: Explained,
+    counted: str,
+    point: Callable[[Emitter, str], str],
+) -> ModelProto:
+    """Differentiate at points [m, ...] made of one row's explained value.
+
+    `counted` is a value with m as its first extent; `point` makes the points of the row's value.
+    """
     value, rows = blueprint.explained, blueprint.input
     behind_rows = open_before_readers(graph, rows)
     behind_value = behind_rows if value == rows else open_before_readers(graph, value)
-    op = Emitter(graph, "candor/path")
+    op = Emitter(graph, "candor/points")
     row = graph.add_input(ROW, graph.dtype(rows), (1, *(graph.shape(rows) or ())[1:]))
-    shape = graph.shape(value) or ()
-    baseline = graph.add_input(BASELINE, TensorProto.FLOAT, (1, *shape[1:]))
-    alphas = graph.add_input(ALPHAS, TensorProto.FLOAT, ("candor.rows",))
-    column = op.Reshape(alphas, [-1, *[1] * (len(shape) - 1)])
     end = row
     if value != rows:
         # What else reads the row (a padding mask, say) sees m copies of it.
         ones = [1] * (len(graph.shape(rows) or ()) - 1)
-        fill(graph, behind_rows, op.Expand(row, op.Concat(op.Shape(alphas), ones, axis=0)))
+        copies = op.Concat(op.Shape(counted, start=0, end=1), ones, axis=0)
+        fill(graph, behind_rows, op.Expand(row, copies))
         end = value
     dtype = graph.dtype(value)
     end = end if dtype == TensorProto.FLOAT else op.Cast(end, to=TensorProto.FLOAT)
-    point = op.Add(baseline, op.Mul(column, op.Sub(end, baseline)))
-    fill(graph, behind_value, point if dtype == TensorProto.FLOAT else op.Cast(point, to=dtype))
+    made = point(op, end)
+    fill(graph, behind_value, made if dtype == TensorProto.FLOAT else op.Cast(made, to=dtype))
     _differentiate(graph, blueprint, behind_value, explained)
     return graph.finish([SCORE, PROBABILITY, GRADIENT])
 
