@@ -17,6 +17,9 @@ from zoo.table import TABLE
 
 RUNS = Path(__file__).parent / "runs"
 REPOSITORY = Path(__file__).parent.parent / "repository"
+CARDS = Path(__file__).parent / "cards"
+"""Where models that are not served have their cards, a folder each."""
+
 Command = Callable[[argparse.Namespace], None]
 SENTENCES: Mapping[str, tuple[train_sentences.Recipe, int]] = {  # and how many seeds
     "sentences": (train_sentences.Recipe(), 1),
@@ -53,7 +56,8 @@ def train_table_model(name: str, options: argparse.Namespace) -> None:
 
 def publish_table_model(name: str, _: argparse.Namespace) -> None:
     """Export what the runs of a model of the table have chosen, finished or not."""
-    run_table.export_and_describe(name, TABLE[name], data_root(), RUNS, REPOSITORY / name)
+    target = (REPOSITORY if TABLE[name].served else CARDS) / name
+    run_table.export_and_describe(name, TABLE[name], data_root(), RUNS, target)
 
 
 TRAIN: Mapping[str, Command] = {
@@ -68,24 +72,31 @@ PUBLISH: Mapping[str, Command] = {
 VERBS: Mapping[str, Mapping[str, Command]] = {"train": TRAIN, "publish": PUBLISH}
 
 
+def served() -> list[str]:
+    """The models that are published; the others are trained where they are named."""
+    return [name for name in TRAIN if name not in TABLE or TABLE[name].served]
+
+
 def main() -> int:
     """Run the commands asked for; a missing data set is a message and status 2."""
     parser = argparse.ArgumentParser(prog="zoo", description="Train and export candor's models.")
     parser.add_argument("verb", choices=[*VERBS, "list"])
-    parser.add_argument("models", nargs="*", metavar="model", help=f"{', '.join(TRAIN)} (all)")
+    parser.add_argument(
+        "models", nargs="*", metavar="model", help=f"{', '.join(TRAIN)} (all that are served)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     parser.add_argument("--seeds", type=int, default=0, help="how many (as the table says)")
     parser.add_argument("--minutes", type=float, default=90.0, help="time for photos (90)")
     options = parser.parse_args()
     if options.verb == "list":
-        say("\n".join(TRAIN))
+        say("\n".join(served()))
         return 0
     known = VERBS[options.verb]
     if unknown := set(options.models) - set(known):
         parser.error(f"cannot {options.verb} {', '.join(sorted(unknown))}: give {list(known)}")
     torch.set_num_threads(options.threads)
     try:
-        for model in options.models or known:
+        for model in options.models or [name for name in served() if name in known]:
             known[model](options)
     except MissingDataError as error:
         sys.stderr.write(f"zoo: {error}\n")

@@ -45,6 +45,7 @@ class Model:
         ragged: the rows are padded; the exported model is compared row by row, unpadded.
         baselines: (root of the data) -> further rows of the card.
         seeds: how many runs a card is made of.
+        served: whether weights are published; else there is a card alone.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Model:
     ragged: bool = False
     baselines: Callable[[Path], list[Row]] = _nothing
     seeds: int = 3
+    served: bool = True
 
 
 def scaled(mean: Sequence[float], std: Sequence[float]) -> Prepare:

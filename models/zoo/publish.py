@@ -49,11 +49,13 @@ def measure(model: Model, fitted: Fitted, seed: int, test: Samples) -> Run:
 def publish(name: str, model: Model, runs: Sequence[Run], root: Path, target: Path) -> None:
     """Write the first seed's model under `target`, and what all of them reached.
 
+    Of a model that is not served, the card alone: `target` is then its folder among the cards.
     Which seed is served is not a choice: it is the first, whatever the others reach.
     """
     first = runs[0]
-    save(first.exported, target / "1" / "model.onnx")
-    _write_manifest(model, target)
+    if model.served:
+        save(first.exported, target / "1" / "model.onnx")
+        _write_manifest(model, target)
     rows = [*_scores(model, runs), *model.baselines(root), *_facts(first, model.recipe.epochs)]
     write_card(target / "CARD.md", _card(name, model, rows))
     say(f"{name}: {', '.join(f'{what} {value}' for what, value in rows)}")

@@ -1,25 +1,26 @@
 """Every example and every Python block of the documentation runs against a real service."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from skimage import data
 
+from candor.runtime.manifest import load_manifest
 from serving import Server
+from walkthrough import ADDRESS, Section, run_python, sections, walk
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ADDRESS = "127.0.0.1:8001"
+OWN_MODELS = ROOT / "docs" / "bring-your-own-model.md"
+PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {OWN_MODELS})]
 BLOCKS = [
     pytest.param(block, id=f"{page.name}-{number}")
     for page in PAGES
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
 ]
+MANIFESTS = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/models.md").read_text(), re.DOTALL)
 SAYS = {
     "client.py": r"\w.*: 0\.\d\d, map \(64, 64\)",
     "words.py": r"A film that breathes\. \w+ 0\.\d+",
@@ -31,20 +32,8 @@ SAYS = {
 
 
 def _run(code: str, folder: Path, server: Server) -> str:
-    script = folder / "example.py"
-    script.write_text(code.replace(ADDRESS, server.grpc_target), encoding="utf-8")
     Image.fromarray(data.chelsea()).save(folder / "cat.jpg")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script.name],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT / "service"), "PATH": "/usr/bin:/bin"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_python(code, folder, server, "-W", "error")
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -59,6 +48,17 @@ def test_the_example_runs_and_says_what_it_should(
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_block_in_the_documentation_runs(block: str, server: Server, tmp_path: Path) -> None:
     _run(block, tmp_path, server)
+
+
+@pytest.mark.parametrize("section", sections(OWN_MODELS), ids=lambda section: section.title)
+def test_models_are_brought_as_the_page_says(section: Section, tmp_path: Path) -> None:
+    walk(section, tmp_path)
+
+
+@pytest.mark.parametrize("block", MANIFESTS)
+def test_the_manifest_in_the_documentation_is_one(block: str, tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text(block, encoding="utf-8")
+    assert load_manifest(tmp_path).input is not None
 
 
 def test_the_picture_of_the_first_example_is_one(server: Server, tmp_path: Path) -> None:

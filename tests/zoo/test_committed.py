@@ -22,7 +22,7 @@ SENTENCES = [name for name in NAMES if name.startswith("sentences")]
 CLASSIFIERS = [name for name in NAMES if name != "digits-autoencoder"]
 SERVED = [name for name in NAMES if name in TABLE]
 
-NO_MAPS = set(METHODS) - {"cam", "grad_cam"}
+NO_MAPS = {method for method in METHODS if "_cam" not in method} - {"cam"}
 METHODS_OF = {
     "photos": set(METHODS),
     "cifar10-nin": set(METHODS),
@@ -31,7 +31,8 @@ METHODS_OF = {
     "cifar10-basecnn": set(METHODS) - {"cam"},
     "digits-lenet": set(METHODS) - {"cam"},
     "fashion-lenet": set(METHODS) - {"cam"},
-    "spoken-digits-tdnn": set(METHODS) - {"cam"},
+    "spoken-digits-tdnn": set(METHODS),
+    **dict.fromkeys(("vowels-rnn", "vowels-lstm", "vowels-gru", "vowels-esn"), NO_MAPS | {"cam"}),
     "digits-autoencoder": set(),
 }
 

@@ -78,6 +78,28 @@ def test_file_is_clean_and_its_axes_are_open(name, exported):
     onnx.checker.check_model(model, full_check=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "convolutions", "poolings", "first"),
+    [
+        ("cifar10-basecnn", 10, 4, 32),
+        ("cifar10-shallowcnn", 7, 3, 32),
+        ("cifar10-deepcnn", 20, 5, 32),
+        ("cifar10-basecnn-quarter", 10, 4, 8),
+        ("cifar10-basecnn-half", 10, 4, 16),
+        ("cifar10-basecnn-double", 10, 4, 64),
+        ("cifar10-basecnn-quadruple", 10, 4, 128),
+    ],
+)
+def test_depths_and_widths_are_those_of_the_study(name, convolutions, poolings, first, exported):
+    _, model, _ = exported(name)
+    kinds = [node.op_type for node in model.graph.node]
+    counts = [kinds.count(kind) for kind in ("Conv", "MaxPool", "Gemm")]
+    assert counts == [convolutions, poolings, 2]
+    weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    stem = next(node.input[1] for node in model.graph.node if node.op_type == "Conv")
+    assert weights[stem][0] == first
+
+
 @pytest.mark.parametrize("name", RAGGED)
 def test_zeros_after_a_row_change_no_answer(name, exported):
     _, model, rows = exported(name)

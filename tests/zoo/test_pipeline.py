@@ -51,6 +51,13 @@ def test_a_fitted_network_is_published_with_what_it_reached(run, tmp_path):
     assert manifest["input"]["channels"] == "gray"
 
 
+def test_of_a_model_that_is_not_served_there_is_a_card_and_nothing_else(run, tmp_path):
+    _, model, _, test, fitted = run
+    measured = measure(model, fitted, 0, test)
+    publish("quick", replace(model, served=False), [measured], tmp_path, tmp_path / "quick")
+    assert [path.name for path in (tmp_path / "quick").rglob("*")] == ["CARD.md"]
+
+
 def test_a_finished_run_is_not_run_again(run):
     folder, model, train, _, fitted = run
     again = fit("quick", model, train, folder, seed=0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zoo import augment
 from zoo.export import Port
 from zoo.model import Model, picture, scaled
-from zoo.networks.basecnn import BaseCNN
+from zoo.networks.basecnn import HIDDEN, WIDTHS, BaseCNN
 from zoo.networks.nin import NetworkInNetwork
 from zoo.recipe import Recipe
 from zoo.sets.pictures import CIFAR10
@@ -65,6 +65,58 @@ def _model(
     )
 
 
+_STUDY = (
+    "Liu, Shi, Li, Li, Zhu, Liu 2017: Towards Better Analysis of Deep Convolutional Neural "
+    "Networks, IEEE TVCG 23(1), arXiv:1604.07043, whose studies of depth and width this repeats."
+)
+
+
+def _of_width(scale: float) -> Model:
+    """BaseCNN with every layer but the last so much wider, the fully connected one too."""
+    widths = tuple(round(scale * width) for width in WIDTHS)
+    hidden = round(scale * HIDDEN)
+    written = ", ".join(map(str, widths))
+    return _model(
+        f"BaseCNN, widths x{scale:g}",
+        lambda _: BaseCNN(widths, hidden=hidden),
+        (
+            f"BaseCNN with {written} channels in its groups of 2, 2, 3, 3 convolutions, and "
+            f"{hidden} units in its first fully connected layer. Logits.",
+            _STUDY,
+        ),
+    )
+
+
+_STUDIES: Mapping[str, Model] = {
+    "cifar10-shallowcnn": _model(
+        "ShallowCNN",
+        lambda _: BaseCNN((32, 64, 128), (2, 2, 3)),
+        (
+            "BaseCNN without its last group, three convolutions and one pooling fewer: seven 3x3 "
+            "convolutions in groups of 2, 2, 3 with 32, 64, 128 channels, three poolings, fully "
+            "connected layers of 256 (from maps of 4x4) and 10. Logits.",
+            _STUDY,
+        ),
+    ),
+    "cifar10-deepcnn": _model(
+        "DeepCNN",
+        lambda _: BaseCNN((32, 64, 128, 128, 128), (4, 4, 4, 4, 4)),
+        (
+            "Twice the convolutions of BaseCNN: twenty, 3x3, in groups of 4 with 32, 64, 128, 128, "
+            "128 channels; fully connected layers of 256 and 10. Logits.",
+            "The study doubles the poolings too. Eight would need maps of 256x256: 32x32 allows "
+            "five, after which they are 1x1, so five it has.",
+            _STUDY,
+        ),
+    ),
+    **{
+        f"cifar10-basecnn-{name}": _of_width(scale)
+        for name, scale in (("quarter", 0.25), ("half", 0.5), ("double", 2), ("quadruple", 4))
+    },
+}
+"""Depths and widths to compare with BaseCNN: trained and described, not served."""
+
+
 MODELS: Mapping[str, Model] = {
     "cifar10-basecnn": _model(
         "BaseCNN",
@@ -90,4 +142,5 @@ MODELS: Mapping[str, Model] = {
         strength=", by maps of 8x8 that are averaged: each class has its exact activation map",
         recipe=replace(RECIPE, epochs=20),
     ),
+    **{name: replace(model, served=False) for name, model in _STUDIES.items()},
 }

@@ -68,8 +68,9 @@ MODELS: Mapping[str, Model] = {
         ),
         source=WAVEFORM,
         example=(2, 1500),
-        section={},
+        section={"kind": "series", "name": WAVEFORM.name, "features": ("sound pressure",)},
         prepare=unpadded,
+        explain={"baseline": 0.0},
         limits=(
             "Mono, 8 kHz, samples from -1 to 1, one digit a row.",
             "Four speakers: the test split has the same voices as the training split, and "

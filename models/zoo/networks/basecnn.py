@@ -23,6 +23,7 @@ from typing_extensions import override
 
 WIDTHS = (32, 64, 128, 128)
 DEPTHS = (2, 2, 3, 3)
+HIDDEN = 256
 
 
 def convolution(n_in: int, n_out: int, size: int) -> nn.Sequential:
@@ -47,7 +48,7 @@ class BaseCNN(nn.Module):
         self,
         widths: Sequence[int] = WIDTHS,
         depths: Sequence[int] = DEPTHS,
-        hidden: int = 256,
+        hidden: int = HIDDEN,
         n_classes: int = 10,
     ) -> None:
         super().__init__()

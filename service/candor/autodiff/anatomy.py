@@ -11,7 +11,7 @@ from onnx import NodeProto, TensorProto
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.graph import Graph
 from candor.autodiff.head import CamHead, cam_head
-from candor.autodiff.layers import Layer, check_layer, layers_of, path_between, placed
+from candor.autodiff.layers import Layer, check_layer, layers_of, path_between, placed, preferred
 from candor.autodiff.quantised import QUANTISERS, reading
 from candor.autodiff.rules.table import key
 from candor.autodiff.values import FLOATS, spelled
@@ -28,9 +28,10 @@ class Anatomy:
     ('softmax', 'sigmoid' or 'none'; a LogSoftmax counts as softmax). `explained[i]` is the float
     value to differentiate at for the graph input `inputs[i]`: itself, or for token ids the output
     of their embedding. `layers` are in the order of the graph; `layer` is the one asked for, else
-    the last with spatial extent, else None. `cam_head` is None if an exact class activation map
-    cannot be had, for the reason `cam_refusal`. `straight_through` says that values on the way are
-    quantised, so that gradients are straight-through estimates instead of derivatives.
+    the last with spatial extent that is not beside what is scored, else None. `cam_head` is None if
+    an exact class activation map cannot be had, for the reason `cam_refusal`. `straight_through`
+    says that values on the way are quantised, so that gradients are straight-through estimates
+    instead of derivatives.
     """
 
     output: str
@@ -72,7 +73,7 @@ def anatomy(graph: Graph, output: str | None = None, layer: str | None = None) -
         inputs=tuple(inputs),
         explained=tuple(inputs.values()),
         layers=layers,
-        layer=layer or (layers[-1].name if layers else None),
+        layer=layer or preferred(graph, list(inputs.values()), path, layers),
         cam_head=head if isinstance(head, CamHead) else None,
         cam_refusal=None if isinstance(head, CamHead) else head,
         straight_through=any(

@@ -14,8 +14,9 @@ __all__ = ["CamHead", "cam_head", "unwrapped"]
 class CamHead(NamedTuple):
     """score = mean of `layer` over the axes `averaged`, times `weight` [k, c], plus `bias` [k].
 
-    `channel` is the layer's axis that the weight multiplies; no bias is zero. `layout` says where
-    the layer holds the positions of the input.
+    Of a layer that a mask has multiplied, it is the mean over what the mask keeps. `channel` is
+    the layer's axis that the weight multiplies; no bias is zero. `layout` says where the layer
+    holds the positions of the input.
     """
 
     layer: str
@@ -34,14 +35,27 @@ class _Linear(NamedTuple):
     bias: np.ndarray | None
 
 
+class _Mean(NamedTuple):
+    """The mean of a layer over axes."""
+
+    layer: str
+    axes: tuple[int, ...]
+
+
 _RESHAPES: Final = frozenset({"Dropout", "Flatten", "Identity", "Reshape", "Squeeze"})
 
 
 def unwrapped(graph: Graph, value: str) -> str:
-    """Walk back over operators that only rename or reshape."""
-    while (node := graph.producer(value)) is not None and node.op_type in _RESHAPES:
+    """Walk back over operators that only rename or reshape, casts to the same type among them."""
+    while (node := graph.producer(value)) is not None and _renames(graph, node):
         value = node.input[0]
     return value
+
+
+def _renames(graph: Graph, node: NodeProto) -> bool:
+    if node.op_type == "Cast":
+        return graph.dtype(node.input[0]) == graph.dtype(node.output[0])
+    return node.op_type in _RESHAPES
 
 
 def cam_head(graph: Graph, score: str) -> CamHead | str:
@@ -49,12 +63,12 @@ def cam_head(graph: Graph, score: str) -> CamHead | str:
     linear = _linear(graph, score)
     pooled = unwrapped(graph, score if linear is None else linear.operand)
     node = graph.producer(pooled)
-    averaged = None if node is None else _averaged(graph, node)
-    if node is None or averaged is None:
+    mean = None if node is None else _averaged(graph, node) or _masked_mean(graph, node)
+    if mean is None:
         found = "an input" if node is None else f"{node.op_type} (node '{node.name or pooled}')"
         what = "scores" if linear is None else "linear layer before the scores"
         return f"the {what} must follow a mean over space; found {found}"
-    layer = node.input[0]
+    layer, averaged = mean
     shape = graph.shape(layer) or ()
     rest = [axis for axis in range(len(shape)) if axis not in averaged]
     if len(rest) != 2:
@@ -131,19 +145,51 @@ def _product(graph: Graph, node: NodeProto) -> _Linear | None:
     return None
 
 
-def _averaged(graph: Graph, node: NodeProto) -> tuple[int, ...] | None:
-    """Return the axes that a node averages over, all of each; None if it does not."""
-    rank = graph.rank(node.input[0])
+def _averaged(graph: Graph, node: NodeProto) -> _Mean | None:
+    """Return what a node averages, and over which axes, all of each; None if it does not."""
+    layer = node.input[0] if node.input else ""
+    rank = graph.rank(layer)
     if rank is None:
         return None
     if node.op_type == "GlobalAveragePool":
-        return tuple(range(2, rank))
+        return _Mean(layer, tuple(range(2, rank)))
     if node.op_type == "ReduceMean":
-        axes = graph.constant(node.input[1]) if len(node.input) > 1 else None
-        return None if axes is None else tuple(sorted(int(axis) % rank for axis in axes))
+        axes = _axes(graph, node, rank)
+        return None if axes is None else _Mean(layer, axes)
     if node.op_type == "AveragePool":
-        before, after = graph.shape(node.input[0]) or (), graph.shape(node.output[0]) or ()
+        before, after = graph.shape(layer) or (), graph.shape(node.output[0]) or ()
         kernel = next(tuple(a.ints) for a in node.attribute if a.name == "kernel_shape")
         if kernel == before[2:] and set(after[2:]) == {1}:
-            return tuple(range(2, rank))
+            return _Mean(layer, tuple(range(2, rank)))
     return None
+
+
+def _masked_mean(graph: Graph, node: NodeProto) -> _Mean | None:
+    """Return the layer and axes of sum(states * mask) / sum(mask), the mask alike for all channels.
+
+    The count may have a least value, as for rows of nothing but padding.
+    """
+    if node.op_type != "Div":
+        return None
+    summed = graph.producer(unwrapped(graph, node.input[0]))
+    count = graph.producer(unwrapped(graph, node.input[1]))
+    if count is not None and count.op_type in ("Clip", "Max"):
+        count = graph.producer(unwrapped(graph, count.input[0]))
+    if summed is None or count is None or {summed.op_type, count.op_type} != {"ReduceSum"}:
+        return None
+    layer, mask = summed.input[0], count.input[0]
+    product = graph.producer(layer)
+    shape, kept = graph.shape(layer), graph.shape(mask)
+    if product is None or product.op_type != "Mul" or mask not in product.input or not shape:
+        return None
+    axes = _axes(graph, summed, len(shape))
+    if kept is None or len(kept) != len(shape) or axes != _axes(graph, count, len(shape)):
+        return None
+    rest = [axis for axis in range(1, len(shape)) if axes is None or axis not in axes]
+    return None if axes is None or any(kept[axis] != 1 for axis in rest) else _Mean(layer, axes)
+
+
+def _axes(graph: Graph, node: NodeProto, rank: int) -> tuple[int, ...] | None:
+    """Return the axes that a reduction is told to reduce, in order; None if they are not known."""
+    axes = graph.constant(node.input[1]) if len(node.input) > 1 else None
+    return None if axes is None else tuple(sorted(int(axis) % rank for axis in axes))

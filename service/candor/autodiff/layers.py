@@ -8,13 +8,13 @@ from onnx import NodeProto, TensorProto
 
 from candor.autodiff.graph import Graph
 from candor.autodiff.head import CamHead
-from candor.autodiff.layout import Layout, layouts_of, positions_matter
+from candor.autodiff.layout import Layout, layouts_of, positions_matter, takes_tokens
 from candor.autodiff.order import operands
 from candor.autodiff.quantised import reading
 from candor.autodiff.values import FLOATS, Shape, spelled
 from candor.errors import NotFound, Unsupported
 
-__all__ = ["Layer", "check_layer", "layers_of", "path_between", "placed"]
+__all__ = ["Layer", "check_layer", "layers_of", "path_between", "placed", "preferred"]
 
 
 class Layer(NamedTuple):
@@ -47,6 +47,7 @@ def layers_of(graph: Graph, explained: Sequence[str], path: set[str]) -> tuple[L
     layouts = layouts_of(graph, explained)
     mattering = positions_matter(graph, layouts, path)
     n_axes = _position_axes(graph, explained)
+    rows = {(graph.shape(value) or (None,))[0] for value in explained}
     found = []
     for node in graph.nodes:
         value = node.output[0]
@@ -55,12 +56,28 @@ def layers_of(graph: Graph, explained: Sequence[str], path: set[str]) -> tuple[L
             continue
         if (
             _matches(layout, shape, n_axes)
+            and (None in rows or shape[0] is None or shape[0] in rows)  # no patches for rows
             and any(extent != 1 for extent in (layout.grid or [shape[a] for a in layout.spatial]))
             and _is_written(node, layout, layouts)
             and _is_numbers(graph, node)
         ):
             found.append(Layer(value, shape, layout))
     return tuple(found)
+
+
+def preferred(
+    graph: Graph, explained: Sequence[str], path: set[str], layers: Sequence[Layer]
+) -> str | None:
+    """Return the layer to map where none is named: the last.
+
+    Where class tokens alone are scored, it is the last whose channels come last: a convolution
+    inside the last attention writes for the patches, of which nothing comes to the scores.
+    """
+    if not layers or layers[-1].layout.channel != 1:
+        return layers[-1].name if layers else None
+    tokens = [layer.name for layer in layers if layer.layout.channel != 1]
+    scored = bool(tokens) and takes_tokens(graph, layouts_of(graph, explained), path)
+    return tokens[-1] if scored else layers[-1].name
 
 
 def _position_axes(graph: Graph, explained: Sequence[str]) -> int:

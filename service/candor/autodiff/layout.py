@@ -14,7 +14,7 @@ from candor.autodiff.graph import Graph
 from candor.autodiff.order import operands
 from candor.autodiff.quantised import reading
 
-__all__ = ["Layout", "layouts_of", "positions_matter"]
+__all__ = ["Layout", "layouts_of", "positions_matter", "takes_tokens"]
 
 
 def layouts_of(graph: Graph, explained: Sequence[str]) -> Layouts:
@@ -55,6 +55,17 @@ def positions_matter(graph: Graph, layouts: Layouts, path: set[str]) -> set[str]
             if not followed or not mattering.isdisjoint(followed):
                 mattering.add(value)
     return mattering
+
+
+def takes_tokens(graph: Graph, layouts: Layouts, path: set[str]) -> bool:
+    """Tell whether a node on a path picks nothing but class tokens."""
+    return any(
+        _takes_tokens(graph, node, layouts[node.input[0]])
+        for node in graph.nodes
+        if node.op_type in ("Gather", "Slice")
+        and node.input[0] in layouts
+        and not path.isdisjoint(node.output)
+    )
 
 
 def _takes_tokens(graph: Graph, node: NodeProto, layout: Layout) -> bool:

@@ -69,8 +69,8 @@ def _derived(graph: Graph, name: str) -> Kind:
     elif rank in _KIND_BY_RANK:
         return _KIND_BY_RANK[rank]
     raise Unsupported(
-        f"input '{name}' has {rank} axes; pictures [n,c,h,w], series [n,t,f], tables [n,f] and "
-        "integer tokens [n,t] can be explained"
+        f"input '{name}' has {rank} axes; pictures [n,c,h,w], series [n,t,f] (or "
+        "[n,t], where the manifest says so), tables [n,f] and integer tokens [n,t] can be explained"
     )
 
 
@@ -80,6 +80,8 @@ def _channel_axis(graph: Graph, name: str, kind: Kind, section: InputSection | N
     if isinstance(section, ImageInput) and section.layout is not None:
         return {"nchw": 0, "nhwc": 2}[section.layout]
     shape = graph.shape(name) or ()
+    if kind == "series" and len(shape) == 2:
+        return None  # a waveform: one number a step
     last = len(shape) - 2
     if kind == "image":
         return last if shape[-1] in _CHANNELS and shape[1] not in _CHANNELS else 0

@@ -1,13 +1,13 @@
 """What ONNX Runtime must not be given: it would end the process, or quietly take it for another.
 
 Seen with 1.31: LSTM and GRU without rows, GRU without steps, and one of its optimizations on a Cast
-between Transpose and MatMul end the process.
+between Transpose and MatMul, its own casts of 16 bits included, end the process.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onnx import GraphProto
+from onnx import GraphProto, TensorProto
 
 from candor.autodiff.order import subgraphs
 from candor.errors import InvalidInput
@@ -17,6 +17,7 @@ from candor.runtime.vocabulary import known_ids, refuse_unknown_ids
 __all__ = ["Hazards", "fatal_optimizations", "find_hazards", "has_recurrent", "refuse_empty"]
 
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+_HALVES = frozenset({TensorProto.BFLOAT16, TensorProto.FLOAT16})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,10 @@ def fatal_optimizations(graph: GraphProto) -> list[str]:
     """Name the optimizations that would end the process on this graph.
 
     On a Cast of a transposed value in front of a MatMul, this fusion leaves a node without an
-    operator, over which the next optimization falls (microsoft/onnxruntime#28392).
+    operator, over which the next optimization falls (microsoft/onnxruntime#28392). In graphs of 16
+    bits the runtime itself casts wherever it has no kernel for them.
     """
+    casts = _has_halves(graph)
     transposed: set[str] = set()
     for node in graph.node:
         if node.op_type == "Cast" and node.input[0] in transposed:
@@ -78,5 +81,21 @@ def fatal_optimizations(graph: GraphProto) -> list[str]:
         if node.op_type == "Transpose" or (
             node.op_type == "Identity" and node.input[0] in transposed
         ):
+            if casts:
+                return ["MatmulTransposeFusion"]
             transposed.update(node.output)
     return []
+
+
+def _has_halves(graph: GraphProto) -> bool:
+    """Whether an input or a weight has floats of 16 bits, or something is cast to them."""
+    return (
+        any(value.type.tensor_type.elem_type in _HALVES for value in graph.input)
+        or any(weight.data_type in _HALVES for weight in graph.initializer)
+        or any(
+            attribute.i in _HALVES if attribute.name == "to" else attribute.t.data_type in _HALVES
+            for node in graph.node
+            if node.op_type in ("Cast", "Constant")
+            for attribute in node.attribute
+        )
+    )

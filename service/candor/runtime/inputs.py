@@ -77,7 +77,12 @@ class TokensInput:
 
 @dataclass(frozen=True, slots=True)
 class SeriesInput:
-    """A row is a series of steps [t, f]; `features` names the f columns, or is ()."""
+    """A row is a series of steps [t, f], or of one number each [t]; `features` names the f columns.
+
+    Attributes:
+        name: of the model's input; None: its only one.
+        features: as many names as columns, or ().
+    """
 
     name: str | None = None
     features: tuple[str, ...] = ()
@@ -85,7 +90,12 @@ class SeriesInput:
 
 @dataclass(frozen=True, slots=True)
 class TabularInput:
-    """A row is one record [f]; `features` names the f columns, or is ()."""
+    """A row is one record [f].
+
+    Attributes:
+        name: of the model's input; None: its only one.
+        features: names of the f columns, or ().
+    """
 
     name: str | None = None
     features: tuple[str, ...] = ()

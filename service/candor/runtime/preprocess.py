@@ -14,6 +14,7 @@ from PIL import Image
 from candor.errors import InvalidInput, InvalidModel, TooLarge
 from candor.result import Array, Encoded, Images, Payload, Tensors, Texts
 from candor.runtime import images, tokens
+from candor.runtime.columns import check_columns
 from candor.runtime.inputs import ImageInput, Layout, TokensInput
 from candor.runtime.manifest import Manifest
 from candor.runtime.specs import TensorSpec, check_tensors
@@ -86,6 +87,8 @@ def plan(
     if isinstance(section, TokensInput):
         spec = find_input(section.name, specs)
         return Preprocessing(tuple(specs), texts=_text_plan(section, spec))
+    if section is not None:
+        check_columns(section, find_input(section.name, specs))
     return Preprocessing(tuple(specs))
 
 

@@ -22,6 +22,7 @@ POOLS = {
     "mean": "f = ReduceMean <keepdims = 0>(r, axes)",
     "mean_kept": "p = ReduceMean(r, negative) f = Reshape(p, flat)",
     "window": "p = AveragePool <kernel_shape = [8, 8]>(r) f = Squeeze(p, axes)",
+    "cast": "q = GlobalAveragePool(r) s = Cast <to = 1>(q) f = Flatten(s)",
 }
 LINEARS = {
     "gemm": "y = Gemm <transB = 1>(f, w, b)",
@@ -84,6 +85,60 @@ def test_a_mean_over_time_is_a_head_with_the_channels_last():
     )
     head = anatomy(graph).cam_head
     assert (head.layer, head.averaged, head.channel) == ("h", (1,), 2)
+
+
+def masked(mean: str, width: int = 1) -> Anatomy:
+    return anatomy(
+        prepare(
+            model(
+                f"""(float[n, t, 5] x, float[n, t, {width}] mask) => (float[n, 2] y) {{
+            h = Tanh(x)
+            {mean}
+            y = Gemm <transB = 1>(f, w, b)
+        }}""",
+                axes=np.array([1]),
+                channels=np.array([2]),
+                one=np.float32(1),
+                w=WEIGHT,
+                b=BIAS,
+            )
+        )
+    )
+
+
+SUM = "k = Mul(h, mask) s = ReduceSum <keepdims = 0>(k, axes)"
+COUNT = "c = ReduceSum <keepdims = 0>(mask, axes)"
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [
+        f"{SUM} {COUNT} f = Div(s, c)",
+        f"{SUM} {COUNT} least = Clip(c, one) f = Div(s, least)",
+        f"{SUM} {COUNT} least = Max(c, one) f = Div(s, least)",
+        "k = Mul(mask, h) s = ReduceSum(k, axes) c = ReduceSum(mask, axes) d = Div(s, c) "
+        "f = Squeeze(d, axes)",
+    ],
+)
+def test_a_mean_over_what_a_mask_keeps_is_a_head_of_the_masked_layer(mean):
+    head = masked(mean).cam_head
+    assert (head.layer, head.averaged, head.channel) == ("k", (1,), 2)
+
+
+@pytest.mark.parametrize(
+    ("mean", "width"),
+    [
+        (f"{SUM} {COUNT} f = Div(s, c)", 5),  # another count for each channel
+        (f"{SUM} other = Tanh(mask) c = ReduceSum <keepdims = 0>(other, axes) f = Div(s, c)", 1),
+        (f"{SUM} {COUNT} f = Mul(s, c)", 1),
+        ("s = ReduceSum <keepdims = 0>(h, axes) " + COUNT + " f = Div(s, c)", 1),
+        (f"{SUM} m = ReduceMax <keepdims = 0>(mask, axes) f = Div(s, m)", 1),
+    ],
+)
+def test_what_only_looks_like_a_masked_mean_is_none(mean, width):
+    found = masked(mean, width)
+    assert found.cam_head is None
+    assert "must follow a mean over space" in found.cam_refusal
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,20 @@ def test_the_gradient_of_a_value_by_itself_is_its_cotangent():
     assert gradient(graph, {"y": "bar"}, ["y"]) == {"y": "bar"}
 
 
+def test_copies_are_added_up_whose_number_is_known_at_run_time_alone():
+    """As where a query for all is tiled to the windows of a batch."""
+    graph = prepare(
+        model(
+            "(double[2, 3] x, int64[2] times) => (double[n, k] y) { y = Tile(x, times) }",
+        )
+    )
+    graph.add_input("bar", TensorProto.DOUBLE, ("n", "k"))
+    pulled = gradient(graph, {"y": "bar"}, ["x"])
+    bar = np.arange(48.0).reshape(8, 6)
+    (found,) = run(graph, [pulled["x"]], x=np.ones((2, 3)), times=np.array([4, 2]), bar=bar)
+    np.testing.assert_allclose(found, bar.reshape(4, 2, 2, 3).sum((0, 2)))
+
+
 def test_only_the_way_between_is_differentiated():
     graph = prepare(
         model(

@@ -1,11 +1,13 @@
 """Layers of graphs whose channels come last, and what of them is on the way to the scores."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from candor.autodiff import anatomy, prepare
+from candor.autodiff import anatomy, gradient, prepare
 from candor.result import Array
 from candor.runtime.blueprints import plan_explanations
 from candor.runtime.manifest import Manifest
@@ -41,6 +43,84 @@ def test_the_map_of_a_transformer_is_that_of_its_patches(name):
     expected = token_cam(name, x, 2)
     np.testing.assert_allclose(found, expected, atol=1e-5 * expected.max(), err_msg=f"{SEED=}")
     assert expected.max() > 0
+
+
+def test_a_convolution_beside_the_class_token_is_not_mapped_unasked():
+    """As in CoaT: the last attention convolves the patches, which adds zero to the class token."""
+    rng = np.random.default_rng(SEED)
+    normal = partial(rng.standard_normal, dtype=np.float32)
+    graph = prepare(
+        model(
+            """(float[n, 3, 8, 8] x) => (float[n, 2] y) {
+        embedded = Conv <strides = [4, 4]>(x, embed)
+        flat = Reshape(embedded, flat_shape)
+        patches = Transpose <perm = [0, 2, 1]>(flat)
+        token = ReduceMax(patches, one)
+        tokens = Concat <axis = 1>(token, patches)
+        normal = LayerNormalization(tokens, scale)
+        mixed = MatMul(mix, normal)
+        image_tokens = Slice(normal, one, five, one)
+        turned = Transpose <perm = [0, 2, 1]>(image_tokens)
+        image = Reshape(turned, image_shape)
+        near = Conv <group = 4, pads = [1, 1, 1, 1]>(image, depthwise)
+        heads = Reshape(near, heads_shape)
+        back = Transpose <perm = [0, 3, 1, 2]>(heads)
+        merged = Reshape(back, tokens_shape)
+        beside = Pad(merged, pads)
+        sum = Sum(tokens, mixed, beside)
+        scored = Gather <axis = 1>(sum, zero)
+        y = MatMul(scored, head)
+    }""",
+            embed=normal((4, 3, 4, 4)),
+            scale=normal(4),
+            mix=normal((1, 5, 5)),
+            depthwise=normal((4, 1, 3, 3)),
+            head=normal((4, 2)),
+            pads=np.array([0, 1, 0, 0, 0, 0]),
+            one=np.array([1]),
+            five=np.array([5]),
+            zero=np.array(0),
+            flat_shape=np.array([0, 4, 4]),
+            image_shape=np.array([0, 4, 2, 2]),
+            heads_shape=np.array([0, 2, 2, 4]),
+            tokens_shape=np.array([0, 4, 4]),
+        )
+    )
+    found = anatomy(graph)
+    assert "near" in {layer.name for layer in found.layers}
+    assert found.layer == "normal"
+    slopes = gradient(graph, {"y": "y"}, ["normal", "near"])
+    graph.add_output(slopes["normal"], "at_layer")
+    graph.add_output(slopes["near"], "beside_it")
+    run = session(graph.finish(["at_layer", "beside_it"]))
+    at_layer, beside_it = run.run(None, {"x": normal((2, 3, 8, 8))})
+    assert np.abs(at_layer[:, 1:]).min(axis=(0, 2)).max() > 0, f"{SEED=}"
+    assert not beside_it.any(), f"{SEED=}"
+
+
+def test_patches_that_stand_among_the_rows_are_no_layer():
+    """As in TNT, where a transformer looks into each patch as if it were a picture."""
+    graph = prepare(
+        model(
+            """(float[n, 3, 8, 8] x) => (float[n, 2] y) {
+        whole = Conv <kernel_shape = [1, 1]>(x, square)
+        patches = Reshape(whole, patch_shape)
+        inner = Conv <kernel_shape = [1, 1]>(patches, square)
+        m = ReduceMean <keepdims = 0>(inner, space)
+        flat = Reshape(m, flat_shape)
+        y = MatMul(flat, head)
+    }""",
+            square=np.ones((3, 3, 1, 1), np.float32),
+            head=np.ones((12, 2), np.float32),
+            space=np.array([2, 3]),
+            patch_shape=np.array([-1, 3, 4, 4]),
+            flat_shape=np.array([-1, 12]),
+        )
+    )
+    assert graph.shape("inner") == ("4*n", 3, 4, 4)
+    found = anatomy(graph)
+    assert [layer.name for layer in found.layers] == ["whole"]
+    assert found.layer == "whole"
 
 
 @pytest.mark.parametrize("name", ["windows", "windows_legacy"])

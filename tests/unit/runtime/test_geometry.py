@@ -52,6 +52,8 @@ def test_a_series_that_goes_straight_into_a_convolution_has_its_channels_first()
         (ImageInput(layout="nhwc"), ["n", "h", "w", "c"], ("image", 2)),
         (ImageInput(layout="nchw"), ["n", 3, 4, 3], ("image", 0)),
         (SeriesInput(), ["n", "t", 5], ("series", 1)),
+        (SeriesInput(), ["n", "t"], ("series", None)),
+        (SeriesInput(), ["n", 900], ("series", None)),
         (TabularInput(), ["n", 5], ("tabular", None)),
     ],
 )

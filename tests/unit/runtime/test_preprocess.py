@@ -6,7 +6,7 @@ from PIL import Image
 
 from candor.errors import InvalidInput, InvalidModel, TooLarge
 from candor.result import Images, ImageView, Tensors, Texts, TextView
-from candor.runtime.inputs import ImageInput, TokensInput
+from candor.runtime.inputs import ImageInput, SeriesInput, TabularInput, TokensInput
 from candor.runtime.manifest import Manifest
 from candor.runtime.preprocess import encode, plan
 from candor.runtime.specs import TensorSpec
@@ -199,3 +199,38 @@ def test_nothing_is_decoded_of_a_request_that_is_too_large(monkeypatch):
 
 def test_the_manifests_vocabulary_is_told():
     assert plan(Manifest(), [IDS]).vocabulary == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "shape"),
+    [
+        (SeriesInput(), (-1, -1)),
+        (SeriesInput(features=("pressure",)), (-1, 900)),
+        (SeriesInput(features=("x", "y", "z")), (-1, -1, 3)),
+        (SeriesInput(features=("x", "y", "z")), (-1, 3, 50)),  # channels first
+        (TabularInput(features=("age", "sex")), (-1, 2)),
+        (TabularInput(features=("age", "sex")), (-1, -1)),
+    ],
+)
+def test_series_and_records_pass_through_as_tensors(section, shape):
+    x = np.ones([abs(size) for size in shape], np.float32)
+    found = encode(
+        Tensors({"x": x}), plan(Manifest(input=section), [TensorSpec("x", "FP32", shape)])
+    )
+    assert found.tensors["x"] is x
+
+
+@pytest.mark.parametrize(
+    ("section", "shape", "says"),
+    [
+        (SeriesInput(), (-1,), r"a series is \[n, t, f\], or \[n, t\] .* 'x' is FP32\[-1\]"),
+        (SeriesInput(), (-1, 3, 8, 8), r"a series is"),
+        (TabularInput(), (-1, 5, 2), r"a record is \[n, f\], but input 'x' is FP32\[-1,5,2\]"),
+        (SeriesInput(features=("left", "right")), (-1, -1), "has 2 names.* has 1 columns"),
+        (SeriesInput(features=("left", "right")), (-1, 50, 3), "has 2 names.* 50 or 3 columns"),
+        (TabularInput(features=("age",)), (-1, 2), "has 1 names.* has 2 columns"),
+    ],
+)
+def test_series_and_records_must_be_what_the_graph_takes(section, shape, says):
+    with pytest.raises(InvalidModel, match=says):
+        plan(Manifest(input=section), [TensorSpec("x", "FP32", shape)])

@@ -28,6 +28,21 @@ def test_a_session_says_what_it_takes_and_gives_and_computes_it():
     np.testing.assert_allclose(session.run({"x": x})["scores"], expected, rtol=1e-6)
 
 
+def test_a_transposed_factor_of_16_bits_does_not_end_the_process():
+    """The runtime casts it itself, having no such product, and fuses what it must not."""
+    turn = helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2])
+    half, weight = TensorProto.FLOAT16, np.arange(16, dtype=np.float16).reshape(4, 4) / 16
+    proto = model(
+        [turn, helper.make_node("MatMul", ["t", "w"], ["scores"])],
+        inputs=[value("x", half, ["n", 3, 4])],
+        outputs=[value("scores", half, [3, "n", 4])],
+        initializers=[numpy_helper.from_array(weight, "w")],
+    )
+    x = np.arange(24, dtype=np.float16).reshape(2, 3, 4) / 8
+    expected = (x.astype(np.float32) @ weight.astype(np.float32)).transpose(1, 0, 2)
+    np.testing.assert_array_equal(open_session(proto).run({"x": x})["scores"], expected)
+
+
 def test_only_the_outputs_asked_for_come_back():
     proto = linear_model()
     proto.graph.node.append(helper.make_node("Softmax", ["scores"], ["p"]))

@@ -34,8 +34,9 @@ def loads(program: ModelProto) -> bool:
 
 
 def verification(text: str) -> Verification:
-    weights = {"w": np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)}
-    return Verification(plan_explanations(model(text, **weights), Manifest(), None, None), CPU, 3)
+    made = model(text, w=np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3))
+    made.opset_import.add(domain="ai.onnx.ml", version=3)
+    return Verification(plan_explanations(made, Manifest(), None, None), CPU, 3)
 
 
 TANH = "(float[n, 4] x) => (float[n, 3] y) { h = Tanh(x) y = MatMul(h, w) }"
@@ -70,6 +71,19 @@ def test_a_straight_through_estimate_is_not_verified() -> None:
     }"""
     with pytest.raises(Unsupported, match="straight-through"):
         verification(text)
+
+
+def test_a_scaler_of_records_takes_part_in_float64() -> None:
+    """ONNX Runtime's takes float64 and writes float32, which would look like a wrong slope."""
+    text = """(float[n, 4] x) => (float[n, 3] y) {
+        z = ai.onnx.ml.Scaler <offset = [746.0, 2.3, 13.0, 0.9], scale = [0.003, 0.9, 1.2, 4.4]>(x)
+        h = Tanh(z) y = MatMul(h, w)
+    }"""
+    check = verification(text)
+    rows = np.array([[700, 2, 14, 1], [1100, 3, 12, 0.5]], np.float32)
+    found = list(check.slopes(rows, check.targets(rows, None), 3))
+    assert [slope.verdict for slope in found] == ["agrees"] * 6
+    assert max(slope.error for slope in found) < 1e-6
 
 
 @pytest.mark.parametrize(

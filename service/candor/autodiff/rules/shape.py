@@ -34,10 +34,14 @@ def expand(op: Emitter, at: Site) -> list[str]:
 @vjp("Tile")
 def tile(op: Emitter, at: Site) -> list[str]:
     """Sum over the copies, after giving each axis one of its own for them."""
-    repeats = at.required(1, "repeats").tolist()
-    parts = [part for axis, n in enumerate(repeats) for part in ([n], extent(op, at.x, axis))]
+    axes, known = range(len(at.shape(0))), at.constant(1)
+    repeats = [
+        op.Gather(at.node.input[1], [axis], axis=0) if known is None else [int(known[axis])]
+        for axis in axes
+    ]
+    parts = [part for axis in axes for part in (repeats[axis], extent(op, at.x, axis))]
     copies = op.Reshape(at.g, op.Concat(*parts, axis=0))
-    return [op.ReduceSum(copies, list(range(0, 2 * len(repeats), 2)), keepdims=0)]
+    return [op.ReduceSum(copies, [2 * axis for axis in axes], keepdims=0)]
 
 
 @vjp("Concat", operands=ALL)

@@ -36,6 +36,8 @@ _EXACT_ANYWAY: Final = frozenset({"OneHot"})  # writes nothing but what it is gi
 # ONNX Runtime loads them in float64 and says while running that it has no such kernels.
 _RECURRENT: Final = frozenset({"GRU", "LSTM", "RNN"})
 
+_ROUNDING: Final = frozenset({"Normalizer", "Scaler"})  # of ai.onnx.ml: float64 in, float32 out
+
 Loads = Callable[[ModelProto], bool]
 """Tells whether ONNX Runtime has kernels for a model."""
 
@@ -124,7 +126,7 @@ class _Supported:
     def __call__(self, graph: Graph, node: NodeProto) -> bool:
         kinds = [str(graph.dtype(name)) for name in node.input]
         key = (node.domain, node.op_type, *kinds)
-        if node.op_type in _RECURRENT:
+        if node.op_type in _RECURRENT or (node.domain and node.op_type in _ROUNDING):
             return False
         if key not in self._known:
             wide = TensorProto.DOUBLE in {graph.dtype(n) for n in (*node.input, *node.output) if n}
@@ -189,18 +191,21 @@ def _promoted(program: ModelProto) -> ModelProto:
         for node in graph.node:
             for attribute in node.attribute:
                 _widen_attribute(node, attribute)
-        for node in [node for node in graph.node if node.op_type == "Resize"]:
-            _keep_scales(graph, node)
+        for node in list(graph.node):
+            _stay_narrow(graph, node)
     return model
 
 
-def _keep_scales(graph: GraphProto, resize: NodeProto) -> None:
-    """The scales of a Resize are float32 whatever it resizes."""
-    if len(resize.input) > 2 and resize.input[2]:
-        kept = f"{resize.output[0]}/scales"
-        cast = helper.make_node("Cast", [resize.input[2]], [kept], to=TensorProto.FLOAT)
+def _stay_narrow(graph: GraphProto, node: NodeProto) -> None:
+    """Put casts round what is float32 whatever else is float64."""
+    if node.op_type == "Resize" and len(node.input) > 2 and node.input[2]:
+        scales, node.input[2] = node.input[2], f"{node.output[0]}/scales"
+        cast = helper.make_node("Cast", [scales], [node.input[2]], to=TensorProto.FLOAT)
         graph.node.append(cast)
-        resize.input[2] = kept
+    elif node.domain and node.op_type in _ROUNDING:
+        wide, node.output[0] = node.output[0], f"{node.output[0]}/float32"
+        cast = helper.make_node("Cast", [node.output[0]], [wide], to=TensorProto.DOUBLE)
+        graph.node.append(cast)
 
 
 def _name_outputs(graph: GraphProto) -> None:

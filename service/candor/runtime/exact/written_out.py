@@ -75,6 +75,13 @@ def _gelu(op: Emitter, node: NodeProto) -> list[str]:
     return [op.Mul(op.Mul(x, 0.5), op.Add(gate, 1.0))]
 
 
+def _scaler(op: Emitter, node: NodeProto) -> list[str]:
+    """(x - offset) * scale of ai.onnx.ml, with one of each for a feature or for all."""
+    given = {a.name: np.array(a.floats, np.float64) for a in node.attribute}
+    centred = op.Sub(node.input[0], given.get("offset", np.zeros(1)))
+    return [op.Mul(centred, given.get("scale", np.ones(1)))]
+
+
 def _erf(op: Emitter, node: NodeProto) -> list[str]:
     return [_erf_of(op, node.input[0])]
 
@@ -127,6 +134,7 @@ WRITTEN_OUT: Mapping[str, _Written] = MappingProxyType(
         "GlobalMaxPool": _global_max_pool,
         "InstanceNormalization": _instance_normalization,
         "Mean": _mean,
+        "Scaler": _scaler,
         "Sinh": _sinh,
         "Tan": _tan,
     }

@@ -1,0 +1,89 @@
+"""The official test split of a committed model, as a client sends its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from candor.client.asking import Rows
+from zoo import photos64, sst2
+from zoo.data import required
+from zoo.model import Model
+from zoo.sets.samples import Array, Samples
+from zoo.table import TABLE
+
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows that can be sent, and their classes.
+
+    Attributes:
+        kind: `images`, `texts` or `tensors`.
+        rows: uint8 [h, w] or [h, w, 3], a text, or a tensor without the batch axis.
+        classes: int64 [n].
+        input: name of the model's input, where tensors are sent.
+    """
+
+    kind: str
+    rows: Sequence[Array | str]
+    classes: Array
+    input: str = ""
+
+    def ask(self, at: Sequence[int]) -> Rows:
+        """Rows as arguments of a client's call; tensors must be of one shape."""
+        chosen: list[Any] = [self.rows[i] for i in at]
+        if self.kind == "tensors":
+            return {"tensors": {self.input: np.stack(chosen)}}
+        return {"images": chosen} if self.kind == "images" else {"texts": chosen}
+
+    def batches(self) -> Iterator[list[int]]:
+        """Indices of rows that go in one request: alike in shape, where they are tensors."""
+        lengths = [len(row) if self.kind == "tensors" else 0 for row in self.rows]
+        order = np.argsort(lengths, kind="stable")
+        for length in np.unique(lengths):
+            same = [int(i) for i in order if lengths[i] == length]
+            yield from (same[start : start + _AT_ONCE] for start in range(0, len(same), _AT_ONCE))
+
+
+def load_split(name: str, root: Path) -> Split:
+    """Read the test split of a model.
+
+    Raises:
+        MissingDataError: a file is not under `root`.
+    """
+    if name == "photos":
+        photos = photos64.load_validation(root)
+        return Split("images", list(photos.pixels.transpose(0, 2, 3, 1)), photos.classes)
+    if name.startswith("sentences"):
+        return _sentences(root)
+    model = TABLE[name]
+    samples = model.data.load(root, "test")
+    if model.section.get("kind") == "image":
+        pixels = samples.inputs.transpose(0, 2, 3, 1)
+        rows = list(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        return Split("images", rows, samples.classes)
+    return Split("tensors", _tensors(model, samples), samples.classes, model.source.name)
+
+
+def _sentences(root: Path) -> Split:
+    """The sentences as people type them: the server cuts them itself."""
+    lines = required(root, "text/stsa.binary.test").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split(" ", 1) for line in lines if line]
+    texts = [sst2.unescape(text) for _, text in pairs]
+    return Split("texts", texts, np.array([int(k) for k, _ in pairs], np.int64))
+
+
+def _tensors(model: Model, samples: Samples) -> list[Array]:
+    """Each row at its own length, without the zeros that fill it up."""
+    rows = samples.inputs.astype(np.float32)
+    if not model.ragged:
+        return list(rows)
+    there = np.any(rows.reshape(*rows.shape[:2], -1) != 0, axis=2)
+    ends = rows.shape[1] - there[:, ::-1].argmax(axis=1)
+    return [row[:end] for row, end in zip(rows, ends, strict=True)]

@@ -1,0 +1,62 @@
+"""A text with each token on the colour of its value, as a picture; in a terminal: `tokens`."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from candor.render.legend import fitted, footer, lettering
+from candor.render.scale import Scale, scale_of, style_of
+from candor.result import Array, Attribution, TextView
+
+__all__ = ["words_picture"]
+
+_PAPER, _DARK, _LIGHT = (255, 255, 255), (20, 20, 20), (245, 245, 245)
+_SIZE, _LINE, _PAD, _GAP = 18, 30, 10, 5
+
+
+def words_picture(
+    text: str, view: TextView, attribution: Attribution, *, width: int = 640, caption: str = ""
+) -> Image.Image:
+    """Draw the tokens in their order, wrapped at `width` pixels.
+
+    Args:
+        text: as it was sent; what lies between two tokens is left out.
+        view: where its tokens stand.
+        attribution: values [t], one a token.
+        width: of the drawing in pixels.
+        caption: lines below the legend.
+    """
+    scale = scale_of(attribution.values, style_of(attribution.method))
+    scale = replace(scale, low=-scale.high)  # zero is neutral: most words say nothing
+    tokens = [text[start:end] for start, end in view.offsets]
+    pen, font = ImageDraw.Draw(Image.new("RGB", (1, 1))), lettering(_SIZE)
+    tokens = [fitted(pen, token, font, width - 2 * _PAD - 2 * _GAP) for token in tokens]
+    places = list(_places([pen.textlength(token, font) for token in tokens], width))
+    height = (places[-1][1] if places else 0) + _LINE + _PAD
+    image = Image.new("RGB", (width, height), _PAPER)
+    pen = ImageDraw.Draw(image)
+    for token, (x, y, across), value in zip(tokens, places, attribution.values, strict=False):
+        paper, ink = _paint(scale, value)
+        pen.rectangle([x, y + 2, x + across, y + _LINE - 4], paper)
+        pen.text((x + _GAP, y + _LINE // 2 - 1), token, ink, font, "lm")
+    return footer(image, scale, caption)
+
+
+def _places(lengths: list[float], width: int) -> Iterator[tuple[float, int, float]]:
+    """Left, top and width of each token's box."""
+    x, y = float(_PAD), _PAD
+    for length in lengths:
+        across = length + 2 * _GAP
+        if x + across > width - _PAD and x > _PAD:
+            x, y = float(_PAD), y + _LINE
+        yield x, y, across
+        x += across + 3
+
+
+def _paint(scale: Scale, value: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The colour behind a word, and one that can be read on it."""
+    paper = tuple(int(part) for part in scale.colours(np.asarray(value)))
+    light = 0.299 * paper[0] + 0.587 * paper[1] + 0.114 * paper[2] > 110
+    return paper, _DARK if light else _LIGHT
