@@ -77,6 +77,10 @@ OTHERS = {
 """Of other precisions than float32."""
 
 
+FIXED = (1, 4)
+"""Rows that exports of the first module are fixed to."""
+
+
 @pytest.fixture(scope="module")
 def modules() -> dict[str, nn.Module]:
     torch.manual_seed(SEED)
@@ -92,6 +96,13 @@ def client(
         folder: Path = root / name / "3"
         folder.mkdir(parents=True)
         onnx.save(export(module, torch.randn(2, *MODULES[name][1])), folder / "model.onnx")
+    for size in FIXED:
+        folder = root / f"fixed_{size}" / "1"
+        folder.mkdir(parents=True)
+        file = export(modules["convolutional"], torch.randn(2, *MODULES["convolutional"][1]))
+        for value in (*file.graph.input, *file.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = size
+        onnx.save(file, folder / "model.onnx")
     for name, model in OTHERS.items():
         (root / name / "1").mkdir(parents=True)
         onnx.save(parser.parse_model(model), root / name / "1" / "model.onnx")
@@ -139,6 +150,26 @@ def test_prediction_equals_torch(client: Client, modules: dict[str, nn.Module], 
     wanted = said.sigmoid() if name == "one_logit" else said.softmax(1)
     assert found.probabilities is not None
     np.testing.assert_allclose(found.probabilities, wanted, atol=1e-5, err_msg=f"seed {SEED}")
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 9])
+@pytest.mark.parametrize("size", FIXED)
+def test_a_fixed_number_of_rows_takes_any_number(client: Client, size: int, n: int) -> None:
+    x = rows("convolutional", n)
+    free, fixed = (
+        client.explain(name, ["grad_cam", "gradient"], targets=1, tensors={"x": x})
+        for name in ("convolutional", f"fixed_{size}")
+    )
+    assert len(fixed.answers) == 2 * n
+    for one, other in zip(free.answers, fixed.answers, strict=True):
+        np.testing.assert_allclose(
+            other.values, one.values, atol=1e-4 * np.abs(one.values).max(), err_msg=f"seed {SEED}"
+        )
+    said, wanted = (
+        client.predict(name, tensors={"x": x}).probabilities
+        for name in (f"fixed_{size}", "convolutional")
+    )
+    np.testing.assert_allclose(said, wanted, atol=1e-5, err_msg=f"seed {SEED}")
 
 
 @pytest.mark.parametrize("name", MODULES)

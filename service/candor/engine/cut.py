@@ -39,18 +39,14 @@ def row_of(batch: Batch, row: int) -> dict[str, Array]:
 
 
 def groups_of(
-    batch: Batch, rows: Iterable[int], batch_size: int | None = None
+    batch: Batch, rows: Iterable[int]
 ) -> Iterator[tuple[Sequence[int], dict[str, Array]]]:
-    """Rows that can run together, those of the same length, with their inputs.
-
-    Where the graph fixes how many rows a run has, the last one of a group is repeated.
-    """
+    """Rows that can run together, those of the same length, with their inputs."""
     groups: dict[int | None, list[int]] = defaultdict(list)
     for row in rows:
         groups[batch.lengths[row] if batch.lengths else None].append(row)
     for group in groups.values():
-        repeats = max(0, (batch_size or 0) - len(group))
-        yield group, _part(batch, [*group, *group[-1:] * repeats])
+        yield group, _part(batch, group)
 
 
 def segments_of(batch: Batch, row: int, segments: Array | None) -> Array | None:

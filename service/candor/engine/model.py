@@ -62,11 +62,6 @@ class Model(Protocol):
         ...
 
     @property
-    def batch_size(self) -> int | None:
-        """Rows that every run takes, where the graph fixes them."""
-        ...
-
-    @property
     def input_name(self) -> str:
         """The input that is explained."""
         ...

@@ -68,10 +68,9 @@ def scores_of(
 
 def _predict(house: House, plan: Plan, rows: Sequence[int]) -> dict[int, RowSays]:
     known: dict[int, RowSays] = {}
-    for group, tensors in groups_of(plan.batch, rows, plan.model.batch_size):
+    for group, tensors in groups_of(plan.batch, rows):
         outputs = plan.model.run(tensors)
         house.metrics.batch(plan.model.id.name, len(group))
-        n_run = len(tensors[plan.batch.input_name])
-        says = rows_of(outputs, scores_of(plan.model, tensors, outputs), n_run)
-        known |= dict(zip(group, says[: len(group)], strict=True))
+        says = rows_of(outputs, scores_of(plan.model, tensors, outputs), len(group))
+        known |= dict(zip(group, says, strict=True))
     return known

@@ -1,6 +1,7 @@
 """What stands where something is absent, always in the model's own input space."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -45,23 +46,28 @@ def constant_baseline(x: Array, value: float, geometry: Geometry) -> Array:
     return baseline
 
 
-def segment_baseline(x: Array, segments: Array, baseline: str | float, geometry: Geometry) -> Array:
+def segment_baseline(
+    x: Array, segments: Array, baseline: str | float, geometry: Geometry, seed: int = 0
+) -> Array:
     """What stands where a segment is absent, [1, ...] like x.
 
     Args:
         x: [1, ...], the row.
         segments: int, position-shaped; positions below 0 are never removed and keep their value.
         baseline: `mean` (of each segment and channel, in float; of a series, of each channel over
-            time), `zero`, `blur` or a number. Of tokens: `mean` is the unknown word, `zero`
-            padding, a number a token id.
+            time), `zero`, `blur`, `noise` (uniform between the least and the greatest value of
+            each channel) or a number. Of tokens: `mean` is the unknown word, `zero` padding, a
+            number a token id.
         geometry: of the row.
+        seed: of the noise.
 
     Raises:
-        InvalidOption: a blur of what has no neighbours, a token id that is none.
+        InvalidOption: blur or noise of what has no neighbours, a token id that is none.
     """
     if isinstance(baseline, str):
-        make = (_TOKENS if geometry.kind == "tokens" else _VALUES).get(baseline)
-        if make is None or (baseline == "blur" and geometry.kind == "tabular"):
+        fills: Mapping[str, _Maker] = {**_VALUES, "noise": partial(_noise, seed)}
+        make = (_TOKENS if geometry.kind == "tokens" else fills).get(baseline)
+        if make is None or (baseline in ("blur", "noise") and geometry.kind == "tabular"):
             raise InvalidOption(
                 f"baseline '{baseline}' needs positions that have neighbours in space or time, "
                 f"which {geometry.kind} input has not; use 'zero', 'mean' or a number"
@@ -97,6 +103,14 @@ def _blur(x: Array, _: Array, geometry: Geometry) -> Array:
     sigmas = [sigma if axis in axes else 0.0 for axis in range(x.ndim - 1)]
     blurred = scipy.ndimage.gaussian_filter(x[0].astype(np.float64), sigmas, mode="nearest")
     return np.asarray(blurred[None], dtype=x.dtype)
+
+
+def _noise(seed: int, x: Array, _: Array, geometry: Geometry) -> Array:
+    """Uniform between the least and the greatest value that each channel has in this row."""
+    axes = tuple(axis for axis in range(x.ndim - 1) if axis != geometry.channel_axis)
+    low, high = x[0].min(axis=axes, keepdims=True), x[0].max(axis=axes, keepdims=True)
+    drawn = np.random.default_rng(seed).random(x.shape[1:])
+    return np.asarray((low + drawn * (high - low))[None], dtype=x.dtype)
 
 
 def _zero(x: Array, _: Array, __: Geometry) -> Array:

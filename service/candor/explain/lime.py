@@ -95,7 +95,9 @@ def lime(
     if segmentation.n == 0:
         yield Progress(0, 1)
         return _nothing_to_remove(subject, question, resolved, segmentation)
-    baseline = segment_baseline(question.x, segmentation.positions, resolved.baseline, geometry)
+    baseline = segment_baseline(
+        question.x, segmentation.positions, resolved.baseline, geometry, resolved.seed
+    )
     still = bool(np.array_equal(baseline, question.x))
     masks = (
         np.ones((1, segmentation.n), dtype=bool)  # whatever is removed, the row stays what it is

@@ -40,7 +40,7 @@ __all__ = [
     "XgradCam",
 ]
 
-SegmentsKind = Literal["auto", "slic", "quickshift", "grid"]
+SegmentsKind = Literal["auto", "slic", "quickshift", "grid", "change_points"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,10 @@ class Occlusion:
 class Lime:
     """A local linear model over segments that are kept or removed.
 
-    `segments`: `slic`, `quickshift` or `grid` for images; tokens, features and time slices else.
-    `kernel_width` is in units of the cosine distance (0..1). `baseline` is `mean`, `zero`, `blur`
-    or a number in the model's input space. `seed` -1 draws afresh each time.
+    `segments`: `slic`, `quickshift` or `grid` for images, `change_points` for series; tokens,
+    features and equal slices of time else. `kernel_width` is in units of the cosine distance
+    (0..1). `baseline` is `mean`, `zero`, `blur`, `noise` or a number in the model's input space.
+    `seed` -1 draws afresh each time.
     """
 
     n_samples: int = field(
@@ -124,8 +125,9 @@ class Lime:
         metadata={
             "spec": Spec(
                 "choice",
-                "how an image is cut (auto: slic); tokens, features and time slices else",
-                choices=("auto", "slic", "quickshift", "grid"),
+                "how an image is cut (auto: slic), or a series (auto: equal slices; change_points: "
+                "where it changes); single tokens and features else",
+                choices=("auto", "slic", "quickshift", "grid", "change_points"),
             )
         },
     )
@@ -149,15 +151,15 @@ class Lime:
             )
         },
     )
-    baseline: Literal["mean", "zero", "blur"] | float = field(
+    baseline: Literal["mean", "zero", "blur", "noise"] | float = field(
         default="mean",
         metadata={
             "spec": Spec(
                 "choice or number",
                 "what stands where a segment is absent: its mean (series: each channel's mean over "
-                "time), zero, a blurred copy or a number in the model's input space (tokens: the "
-                "unknown word, padding, or a token id)",
-                choices=("mean", "zero", "blur"),
+                "time), zero, a blurred copy, noise in each channel's range, or a number in the "
+                "model's input space (tokens: the unknown word, padding, or a token id)",
+                choices=("mean", "zero", "blur", "noise"),
                 low=-1e6,
                 high=1e6,
             )

@@ -14,10 +14,11 @@ import numpy as np
 import skimage.segmentation
 
 from candor.errors import InvalidInput, InvalidOption, TooLarge
+from candor.explain.change_points import change_points
 from candor.explain.layout import position_shape
 from candor.explain.options import Lime, SegmentsKind
 from candor.explain.question import Question
-from candor.explain.subject import Geometry
+from candor.explain.subject import Geometry, Kind
 from candor.result import Array
 
 __all__ = ["MOST_SEGMENTS", "Segmentation", "cut", "segments_kind"]
@@ -27,6 +28,15 @@ MOST_SEGMENTS = 2000
 
 _KEPT_CUTS = 64
 
+_WAYS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
+    {
+        "image": ("slic", "quickshift", "grid"),
+        "series": ("change_points",),
+        "tokens": (),
+        "tabular": (),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
@@ -35,7 +45,7 @@ class Segmentation:
     Attributes:
         positions: int32, position-shaped: the segment of each, -1 where it is never removed.
         n: how many segments there are.
-        kind: slic, quickshift, grid, tokens, slices, features or given.
+        kind: slic, quickshift, grid, tokens, slices, change_points, features or given.
     """
 
     positions: Array
@@ -47,16 +57,15 @@ def segments_kind(options: Lime, geometry: Geometry) -> SegmentsKind:
     """The `segments` option resolved: images are cut by slic unless told otherwise.
 
     Raises:
-        InvalidOption: a way to cut images, asked for what is none.
+        InvalidOption: a way to cut another kind of input.
     """
-    if geometry.kind == "image":
-        return "slic" if options.segments == "auto" else options.segments
-    if options.segments != "auto":
+    if options.segments not in ("auto", *_WAYS[geometry.kind]):
+        known = " or ".join(f"'{way}'" for way in ("auto", *_WAYS[geometry.kind]))
         raise InvalidOption(
-            f"lime.segments is '{options.segments}', which cuts images; the input is "
-            f"{geometry.kind}, expected 'auto'"
+            f"lime.segments is '{options.segments}', which cuts another kind of input; this one is "
+            f"{geometry.kind}, expected {known}"
         )
-    return "auto"
+    return "slic" if geometry.kind == "image" and options.segments == "auto" else options.segments
 
 
 def cut(question: Question, options: Lime, geometry: Geometry) -> Segmentation:
@@ -75,8 +84,7 @@ def cut(question: Question, options: Lime, geometry: Geometry) -> Segmentation:
         kind = str(segments_kind(options, geometry))
         positions = _CUTS.get(row, kind, options.n_segments, geometry)
     else:
-        segments_kind(options, geometry)
-        kind, divide = _DIVISIONS[geometry.kind]
+        kind, divide = _DIVISIONS[geometry.kind, segments_kind(options, geometry)]
         positions = divide(row, options.n_segments, geometry)
     n = int(positions.max(initial=-1)) + 1
     if n > MOST_SEGMENTS:
@@ -174,15 +182,24 @@ def _slices(row: Array, n_segments: int, geometry: Geometry) -> Array:
     return (np.arange(steps) * min(n_segments, steps) // steps).astype(np.int32)
 
 
+def _changes(row: Array, n_segments: int, geometry: Geometry) -> Array:
+    axis = geometry.channel_axis
+    values = row[:, None] if axis is None else np.moveaxis(row, axis, -1)
+    return change_points(values.astype(np.float64), n_segments)
+
+
 def _features(row: Array, _: int, __: Geometry) -> Array:
     return np.arange(row.size, dtype=np.int32).reshape(row.shape)
 
 
-_DIVISIONS: Mapping[str, tuple[str, Callable[[Array, int, Geometry], Array]]] = MappingProxyType(
+_Divide = Callable[[Array, int, Geometry], Array]
+
+_DIVISIONS: Mapping[tuple[Kind, SegmentsKind], tuple[str, _Divide]] = MappingProxyType(
     {
-        "tokens": ("tokens", _tokens),
-        "series": ("slices", _slices),
-        "tabular": ("features", _features),
+        ("tokens", "auto"): ("tokens", _tokens),
+        ("series", "auto"): ("slices", _slices),
+        ("series", "change_points"): ("change_points", _changes),
+        ("tabular", "auto"): ("features", _features),
     }
 )
 

@@ -1,14 +1,14 @@
 """How many rows one run of a program takes, and the cutting of a request's rows into such runs."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from candor.result import Array
 from candor.runtime.programs.blueprint import Blueprint
 
-__all__ = ["batches", "rows_at_once"]
+__all__ = ["rows_at_once", "run_in_batches"]
 
 _CACHED = 224 * 224 * 3  # values of a picture, of which the first layers make some twenty times
 
@@ -26,10 +26,29 @@ def rows_at_once(blueprint: Blueprint) -> int | None:
     return max(1, _CACHED // max(1, math.prod(extents)))
 
 
-def batches(
+def run_in_batches(
+    run: Callable[[Mapping[str, Array]], dict[str, Array]],
+    rows: Mapping[str, Array],
+    size: int,
+    *,
+    fill: bool,
+) -> dict[str, Array]:
+    """Run so many rows at a time, and put the answers together.
+
+    Args:
+        run: one run.
+        rows: inputs, n rows each.
+        size: of a run.
+        fill: whether every run must have that size: the last row is repeated in the last one.
+    """
+    n = len(next(iter(rows.values())))
+    parts = [run(piece) for piece in _batches(rows, n, size, fill=fill)]
+    return {name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]}
+
+
+def _batches(
     rows: Mapping[str, Array], n: int, size: int, *, fill: bool
 ) -> Iterator[dict[str, Array]]:
-    """Cut n rows into batches of this size; where asked to, the last row fills the last one up."""
     for start in range(0, n, size):
         end = start + size if fill else min(start + size, n)
         index = np.minimum(np.arange(start, end), n - 1)

@@ -19,7 +19,7 @@ from candor.result import (
     PathRun,
     Scores,
 )
-from candor.runtime.batches import batches, rows_at_once
+from candor.runtime.batches import rows_at_once, run_in_batches
 from candor.runtime.methods import layer_of
 from candor.runtime.pace import Pace
 from candor.runtime.programs.blueprint import Blueprint
@@ -189,9 +189,12 @@ class Compiled:
         if n == at_once or (self._batch is None and n < at_once):
             found = session.run({**rows, **shared})
         else:
-            pieces = batches(rows, n, at_once, fill=self._batch is not None)
-            parts = [session.run({**piece, **shared}) for piece in pieces]
-            found = {name: np.concatenate([p[name] for p in parts])[:n] for name in parts[0]}
+            found = run_in_batches(
+                lambda piece: session.run({**piece, **shared}),
+                rows,
+                at_once,
+                fill=self._batch is not None,
+            )
         seconds = perf_counter() - began
         program = str(key[0])
         if program in _BULK:

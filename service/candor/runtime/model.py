@@ -6,18 +6,19 @@ answers. Explanations run programs compiled from the same bytes; one digest stan
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 from time import perf_counter
 
-import numpy as np
 from onnx import ModelProto
 
 from candor.autodiff.anatomy import Layer
 from candor.errors import InvalidInput, Unsupported
 from candor.result import Array, Encoded, ModelId, Payload, Scores
+from candor.runtime.batches import run_in_batches
 from candor.runtime.blueprints import Plan, plan_explanations
 from candor.runtime.compiled import Compiled
+from candor.runtime.extents import fixed_batch, of_any_rows, zeros_for
 from candor.runtime.files import ModelFile, read_model
 from candor.runtime.hazards import find_hazards
 from candor.runtime.manifest import Manifest, load_manifest
@@ -25,12 +26,9 @@ from candor.runtime.methods import EXPLANATIONS, refusals
 from candor.runtime.preprocess import Preprocessing, encode, plan
 from candor.runtime.repository import Folder
 from candor.runtime.session import Session, SessionPolicy
-from candor.runtime.specs import TensorSpec, check_tensors, fixed_batch
+from candor.runtime.specs import TensorSpec, check_tensors
 
 __all__ = ["Model", "ModelPolicy", "load_model"]
-
-_WARM_UP_SIZE = 8
-"""Extent of a free axis (other than the batch) in the run that warms a model up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +61,19 @@ class Model:
         self.manifest = manifest
         self._file = file
         self._policy = policy
+
+        # Neither is bound to the model: a cycle would keep its memory after it is unloaded.
+        def open_session(program: ModelProto, rows: int | None = None) -> Session:
+            return Session(program, policy.session, name=f"model '{model_id.name}'", rows=rows)
+
+        self._open = open_session
+        self._on_run = partial(policy.on_run, model_id)
         self._session = self._open(file.proto)
-        self.batch_size = fixed_batch(self._session.inputs)
+        self._batch_size = fixed_batch(self.inputs, self.outputs)
+        free = [of_any_rows(spec) for spec in self.inputs]
+        self._taken = free if self._batch_size else self.inputs
         self._preprocessing: Preprocessing = plan(
-            manifest, self._session.inputs, max_image_pixels=policy.max_image_pixels
+            manifest, self._taken, max_image_pixels=policy.max_image_pixels
         )
         self._hazards = find_hazards(file.proto.graph, self._preprocessing.vocabulary)
         self._lock = Lock()
@@ -149,7 +156,7 @@ class Model:
             InvalidInput: also a token id that the model does not know, and an empty tensor where it
                 would end the process (`runtime.hazards`).
         """
-        checked = check_tensors(self.inputs, tensors)
+        checked = check_tensors(self._taken, tensors)
         self._hazards.refuse(checked)
         return checked
 
@@ -163,8 +170,13 @@ class Model:
         if unknown := [name for name in outputs if name not in names]:
             raise InvalidInput(f"there is no output '{unknown[0]}'; there are {', '.join(names)}")
         began = perf_counter()
-        found = self._session.run(tensors, outputs)
         rows = max((len(array) for array in tensors.values() if array.ndim), default=0)
+        size = self._batch_size or rows
+        found = (
+            self._session.run(tensors, outputs)
+            if rows in (0, size)
+            else run_in_batches(lambda t: self._session.run(t, outputs), tensors, size, fill=True)
+        )
         self._on_run("predict", rows, perf_counter() - began)
         return found
 
@@ -197,24 +209,10 @@ class Model:
 
         A model that zeros do not fit (a graph that asks for a longer input, say) stays cold.
         """
-        feeds = {
-            spec.name: np.zeros(
-                [size if size >= 0 else _WARM_UP_SIZE if axis else 1
-                 for axis, size in enumerate(spec.shape)],
-                spec.dtype,
-            )
-            for spec in self.inputs
-        }  # fmt: skip
         try:
-            self._session.run(feeds)
+            self._session.run(zeros_for(self.inputs))
         except InvalidInput:
             return
-
-    def _open(self, program: ModelProto, rows: int | None = None) -> Session:
-        return Session(program, self._policy.session, name=f"model '{self.id.name}'", rows=rows)
-
-    def _on_run(self, program: str, rows: int, seconds: float) -> None:
-        self._policy.on_run(self.id, program, rows, seconds)
 
     def _plan(self, output: str | None) -> Plan | Unsupported:
         if output not in self._plans:

@@ -20,7 +20,6 @@ __all__ = [
     "TensorSpec",
     "check_tensors",
     "datatype_of",
-    "fixed_batch",
     "spec_from_runtime",
 ]
 
@@ -101,12 +100,6 @@ def datatype_of(array: Array) -> str:
     return _BY_NUMPY.get(array.dtype, "")
 
 
-def fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
-    """How many rows every run takes, where the graph fixes them; else None."""
-    sizes = [spec.shape[0] for spec in specs if spec.shape]
-    return sizes[0] if sizes and sizes[0] > 0 and len(set(sizes)) == 1 else None
-
-
 def spec_from_runtime(name: str, runtime_type: str, shape: Sequence[Any]) -> TensorSpec:
     """Build a spec from what ONNX Runtime says of an input or output.
 
@@ -130,18 +123,37 @@ def spec_from_runtime(name: str, runtime_type: str, shape: Sequence[Any]) -> Ten
 def check_tensors(specs: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> dict[str, Array]:
     """Check a request's tensors against the model's inputs.
 
-    Returns the same arrays, made contiguous where they were not, in the order of `specs`.
+    Returns the same arrays, made contiguous where they were not, and bytes as text, in the order of
+    `specs`.
 
     Raises:
         InvalidInput: a name is unknown or missing, an element type or a size is not the model's, or
-            inputs that share an axis (their rows, or a size that the graph names) disagree on it.
+            inputs that share an axis (their rows, or a size that the graph names) disagree on it;
+            or a text is not UTF-8.
     """
     _check_names(specs, tensors)
     for spec in specs:
         _check_dtype(spec, tensors[spec.name])
         _check_shape(spec, tensors[spec.name])
     _check_shared_axes(specs, tensors)
-    return {spec.name: _contiguous(tensors[spec.name]) for spec in specs}
+    return {spec.name: _runnable(spec, tensors[spec.name]) for spec in specs}
+
+
+def _runnable(spec: TensorSpec, array: Array) -> Array:
+    return _contiguous(_texts(spec, array) if spec.datatype == "BYTES" else array)
+
+
+def _texts(spec: TensorSpec, array: Array) -> Array:
+    """Bytes as text: of an object that is no text, ONNX Runtime takes what Python prints of it."""
+    texts = np.empty(array.size, dtype=np.object_)
+    for position, element in enumerate(array.reshape(-1).tolist()):
+        try:
+            texts[position] = element.decode() if isinstance(element, bytes) else element
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"input '{spec.name}': element {position} is not UTF-8: {error}"
+            ) from error
+    return texts.reshape(array.shape)
 
 
 def _contiguous(array: Array) -> Array:

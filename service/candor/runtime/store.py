@@ -5,74 +5,62 @@ hold it; looking up a loaded model takes no lock.
 
 The newest version of each model is loaded by `load_all`; an older one when it is first asked for by
 its number, in the thread that asks. A version that failed to load is not tried again until `load`.
+A model that was unloaded is not found until then.
 """
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from candor.errors import CandorError, InvalidModel, NotFound
 from candor.runtime.repository import Folder, find_folders, find_names
+from candor.runtime.shelf import (
+    Entry,
+    Shelf,
+    listed,
+    loaded,
+    model_of,
+    unavailable,
+    unloaded,
+)
 
-__all__ = ["Entry", "State", "Store"]
+__all__ = ["Store"]
 
 _LOG = logging.getLogger(__name__)
 
 M = TypeVar("M")
 
-State = Literal["ready", "unloaded", "unavailable"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[M]):
-    """One version of a model.
-
-    Attributes:
-        version: "" where the model's folder holds none.
-        state: `unloaded` is on disk and loads when asked for; `unavailable` is broken.
-        reason: why it is not ready; "" where it is.
-        model: None unless ready.
-    """
-
-    name: str
-    version: str
-    state: State
-    reason: str = ""
-    model: M | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Shelf(Generic[M]):
-    """The versions of one model: what is known of each, where it lies, and which is served.
-
-    `newest` is the one that was tried last; it is not `served` where it turned out broken.
-    """
-
-    newest: str
-    served: str
-    entries: Mapping[str, Entry[M]]
-    folders: Mapping[str, Folder]
-
 
 class Store(Generic[M]):
     """The models under a root; safe to use from any thread."""
 
-    def __init__(self, root: Path, load: Callable[[Folder], M], *, model_name: str = "") -> None:
+    def __init__(
+        self,
+        root: Path,
+        load: Callable[[Folder], M],
+        *,
+        model_name: str = "",
+        on_drop: Callable[[M], None] | None = None,
+    ) -> None:
         """Remember where to look; nothing is read yet.
 
         Args:
             root: of the repository.
             load: makes a model from its folder; raises a CandorError where it cannot.
             model_name: how the model is called where the root itself is one.
+            on_drop: told of each model that is no longer served: unloaded, replaced or removed.
+                Requests in flight may still hold it.
         """
         self._root = root
         self._load = load
         self._model_name = model_name
-        self._shelves: Mapping[str, _Shelf[M]] = {}
+        self._on_drop = on_drop
+        self._shelves: Mapping[str, Shelf[M]] = {}
         self._loading = Lock()
+        self._under_way = ""
 
     def load_all(self) -> tuple[Entry[M], ...]:
         """Load the newest version of every model under the root, anew where it was loaded before.
@@ -82,8 +70,7 @@ class Store(Generic[M]):
         """
         with self._loading:
             names = find_names(self._root, self._model_name)
-            shelves = {name: self._fill(name, path) for name, path in names.items()}
-            self._shelves = shelves
+            self._swap({name: self._fill(name, path) for name, path in names.items()})
         return self.entries()
 
     def load(self, name: str) -> M:
@@ -98,10 +85,27 @@ class Store(Generic[M]):
         with self._loading:
             names = find_names(self._root, self._model_name)
             if name not in names:
-                raise NotFound(f"there is no model '{name}'; {_listed(names)}")
-            shelf = self._fill(name, names[name])
-            self._shelves = {**self._shelves, name: shelf}
-        return _model(shelf.entries[shelf.newest])
+                raise NotFound(f"there is no model '{name}'; {listed(names)}")
+            self._under_way = name
+            try:
+                shelf = self._fill(name, names[name])
+            finally:
+                self._under_way = ""
+            self._swap({**self._shelves, name: shelf})
+        return model_of(shelf.entries[shelf.newest])
+
+    def unload(self, name: str) -> None:
+        """Serve no version of a model any more, until `load`; who holds one keeps it.
+
+        Raises:
+            NotFound: no such model.
+        """
+        with self._loading:
+            shelf = self._shelf(name)
+            entries: dict[str, Entry[M]] = {
+                version: Entry(name, version, "unloaded", "unloaded") for version in shelf.folders
+            }
+            self._swap({**self._shelves, name: replace(shelf, served="", entries=entries)})
 
     def get(self, name: str, version: str = "") -> M:
         """Return a model; "" is the version that is served.
@@ -112,22 +116,29 @@ class Store(Generic[M]):
             NotFound: no such model or version; the message lists those there are.
             InvalidModel: it is broken; the message says how.
         """
-        shelf = self._shelves.get(name)
-        if shelf is None:
-            raise NotFound(f"there is no model '{name}'; {_listed(self._shelves)}")
+        shelf = self._shelf(name)
+        if not shelf.served and shelf.folders:
+            raise NotFound(f"model '{name}' is unloaded; it is served again once it is loaded")
         entry = shelf.entries.get(version or shelf.served)
         if entry is None:
             versions = ", ".join(shelf.folders) or "none"
             raise NotFound(f"model '{name}' has no version '{version}'; it has {versions}")
         if entry.state == "unloaded":
             entry = self._load_version(name, entry.version)
-        return _model(entry)
+        return model_of(entry)
 
     def loads(self, name: str, version: str = "") -> bool:
         """Whether `get` would first load the model from disk, which takes a thread of its own."""
         shelf = self._shelves.get(name)
-        entry = shelf.entries.get(version or shelf.served) if shelf else None
+        if shelf is None or not shelf.served:
+            return False
+        entry = shelf.entries.get(version or shelf.served)
         return entry is not None and entry.state == "unloaded"
+
+    @property
+    def loading(self) -> str:
+        """The model that `load` is loading at the moment; "" where there is none."""
+        return self._under_way
 
     def entries(self) -> tuple[Entry[M], ...]:
         """List every version of every model, by name, then oldest first."""
@@ -138,7 +149,7 @@ class Store(Generic[M]):
         with self._loading:
             shelf = self._shelves.get(name)
             entry = shelf.entries.get(version) if shelf else None
-            if shelf is None or entry is None:
+            if shelf is None or entry is None or not shelf.served:
                 raise NotFound(f"version {version} of model '{name}' has just been removed")
             # another thread may have loaded it while this one waited
             if entry.state == "unloaded":
@@ -147,7 +158,22 @@ class Store(Generic[M]):
                 self._shelves = {**self._shelves, name: replace(shelf, entries=entries)}
             return entry
 
-    def _fill(self, name: str, path: Path) -> _Shelf[M]:
+    def _shelf(self, name: str) -> Shelf[M]:
+        shelf = self._shelves.get(name)
+        if shelf is None:
+            raise NotFound(f"there is no model '{name}'; {listed(self._shelves)}")
+        return shelf
+
+    def _swap(self, shelves: Mapping[str, Shelf[M]]) -> None:
+        """Serve other models from now on, and tell of those that are not served any more."""
+        before, self._shelves = self._shelves, shelves
+        if self._on_drop is not None:
+            kept = {id(model) for model in loaded(shelves.values())}
+            for model in loaded(before.values()):
+                if id(model) not in kept:
+                    self._on_drop(model)
+
+    def _fill(self, name: str, path: Path) -> Shelf[M]:
         """Load the newest version; keep what is loaded of the others."""
         before = self._shelves.get(name)
         known = before.entries if before else {}
@@ -155,17 +181,22 @@ class Store(Generic[M]):
             folders = find_folders(name, path)
         except InvalidModel as error:
             folders = {}
-            newest: Entry[M] = _unavailable(name, "", error.message)
+            newest: Entry[M] = unavailable(name, "", error.message)
         else:
             newest = self._loaded(folders[max(folders, key=int)])
-        entries: dict[str, Entry[M]] = {version: _unloaded(name, version) for version in folders}
+        entries: dict[str, Entry[M]] = {version: unloaded(name, version) for version in folders}
         entries |= {v: known[v] for v in folders if v in known and known[v].model is not None}
         entries[newest.version] = newest
         served = newest.version
-        if newest.model is None and before and known[before.served].model is not None:
+        if (
+            newest.model is None
+            and before
+            and before.served
+            and known[before.served].model is not None
+        ):
             served = before.served
             entries[served] = known[served]
-        return _Shelf(newest.version, served, entries, folders)
+        return Shelf(newest.version, served, entries, folders)
 
     def _loaded(self, folder: Folder) -> Entry[M]:
         name, version = folder.name, folder.version
@@ -176,25 +207,4 @@ class Store(Generic[M]):
         except Exception as error:  # noqa: BLE001 - a defect met in one model must not stop others
             _LOG.exception("model met a defect", extra={"model": name, "version": version})
             reason = f"unexpected {type(error).__name__} while it was loaded: {error}"
-        return _unavailable(name, version, reason)
-
-
-def _unavailable(name: str, version: str, reason: str) -> Entry[M]:
-    _LOG.error("model is broken", extra={"model": name, "version": version, "reason": reason})
-    return Entry(name, version, "unavailable", reason)
-
-
-def _unloaded(name: str, version: str) -> Entry[M]:
-    return Entry(name, version, "unloaded", "a newer version is served; loads when asked for")
-
-
-def _model(entry: Entry[M]) -> M:
-    if entry.model is None:
-        raise InvalidModel(f"model '{entry.name}' cannot be served: {entry.reason}")
-    return entry.model
-
-
-def _listed(names: Mapping[str, object]) -> str:
-    shown = sorted(names)[:20]
-    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"there are {', '.join(shown)}{more}" if shown else "there are none"
+        return unavailable(name, version, reason)

@@ -80,27 +80,31 @@ class _SegmentationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Segmenta
     SEGMENTATION_UNSPECIFIED: _Segmentation.ValueType  # 0
     """The default: auto."""
     SEGMENTATION_AUTO: _Segmentation.ValueType  # 1
-    """slic for images; tokens, time slices and features else."""
+    """slic for images; equal slices of a series; single tokens and features."""
     SEGMENTATION_SLIC: _Segmentation.ValueType  # 2
     """Superpixels by k-means in colour and place."""
     SEGMENTATION_QUICKSHIFT: _Segmentation.ValueType  # 3
     """Superpixels by mode seeking."""
     SEGMENTATION_GRID: _Segmentation.ValueType  # 4
     """Equal rectangles."""
+    SEGMENTATION_CHANGE_POINTS: _Segmentation.ValueType  # 5
+    """Slices of a series that end where it changes."""
 
 class Segmentation(_Segmentation, metaclass=_SegmentationEnumTypeWrapper):
-    """How an image is cut into segments."""
+    """How an image or a series is cut into segments."""
 
 SEGMENTATION_UNSPECIFIED: Segmentation.ValueType  # 0
 """The default: auto."""
 SEGMENTATION_AUTO: Segmentation.ValueType  # 1
-"""slic for images; tokens, time slices and features else."""
+"""slic for images; equal slices of a series; single tokens and features."""
 SEGMENTATION_SLIC: Segmentation.ValueType  # 2
 """Superpixels by k-means in colour and place."""
 SEGMENTATION_QUICKSHIFT: Segmentation.ValueType  # 3
 """Superpixels by mode seeking."""
 SEGMENTATION_GRID: Segmentation.ValueType  # 4
 """Equal rectangles."""
+SEGMENTATION_CHANGE_POINTS: Segmentation.ValueType  # 5
+"""Slices of a series that end where it changes."""
 Global___Segmentation: _TypeAlias = Segmentation  # noqa: Y015
 
 class _Fill:
@@ -117,6 +121,8 @@ class _FillEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fill.ValueType],
     """Zero in the model's input space."""
     FILL_BLUR: _Fill.ValueType  # 3
     """The input, blurred."""
+    FILL_NOISE: _Fill.ValueType  # 4
+    """Uniform noise within the range of each channel."""
 
 class Fill(_Fill, metaclass=_FillEnumTypeWrapper):
     """What stands where a segment was removed."""
@@ -129,6 +135,8 @@ FILL_ZERO: Fill.ValueType  # 2
 """Zero in the model's input space."""
 FILL_BLUR: Fill.ValueType  # 3
 """The input, blurred."""
+FILL_NOISE: Fill.ValueType  # 4
+"""Uniform noise within the range of each channel."""
 Global___Fill: _TypeAlias = Fill  # noqa: Y015
 
 @_typing.final
@@ -600,7 +608,7 @@ class Lime(_message.Message):
     n_samples: _builtins.int
     """Perturbations to run, the unperturbed row counted (1000)."""
     segments: Global___Segmentation.ValueType
-    """How an image is cut (auto); not used where the request brings segments."""
+    """How an image or a series is cut (auto); not used where the request brings segments."""
     n_segments: _builtins.int
     """About how many segments (50)."""
     kernel_width: _builtins.float

@@ -55,10 +55,25 @@ def test_tokens_are_replaced_by_words_that_mean_nothing():
     assert filled("mean", Geometry("tokens", None, pad=3)) == [3, 3, 3, 0]
 
 
+@pytest.mark.parametrize("baseline", ["blur", "noise"])
 @pytest.mark.parametrize("kind", ["tokens", "tabular"])
-def test_only_what_has_neighbours_is_blurred(kind):
-    with pytest.raises(InvalidOption, match="'blur' needs positions that have neighbours"):
-        segment_baseline(np.array([[1, 2]]), np.array([0, 1]), "blur", Geometry(kind, None))
+def test_only_what_has_neighbours_is_blurred_or_made_noise(kind, baseline):
+    with pytest.raises(InvalidOption, match=f"'{baseline}' needs positions that have neighbours"):
+        segment_baseline(np.array([[1, 2]]), np.array([0, 1]), baseline, Geometry(kind, None))
+
+
+def test_noise_stays_within_each_channel_and_follows_the_seed():
+    x = draw.normal(size=(1, 200, 2)) * [1.0, 100.0]
+    segments, geometry = np.zeros(200, int), Geometry("series", 1)
+    one, same, other = (
+        segment_baseline(x, segments, "noise", geometry, seed)[0] for seed in (4, 4, 5)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).all()
+    for channel in range(2):
+        values, of_row = one[:, channel], x[0, :, channel]
+        assert of_row.min() <= values.min() < values.max() <= of_row.max()
+        np.testing.assert_allclose(values.std(), np.ptp(of_row) / 12**0.5, rtol=0.2)
 
 
 @pytest.mark.parametrize("bad", [-1.0, 2.5])

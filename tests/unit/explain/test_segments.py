@@ -5,6 +5,7 @@ import pytest
 import skimage
 
 from candor.errors import InvalidInput, InvalidOption, TooLarge
+from candor.explain.change_points import change_points
 from candor.explain.options import Lime
 from candor.explain.question import Question
 from candor.explain.segments import _Cuts, cut
@@ -81,9 +82,53 @@ def test_every_feature_is_a_segment():
     assert segmentation.positions.tolist() == list(range(7))
 
 
-def test_ways_to_cut_pictures_are_refused_for_what_is_none():
-    with pytest.raises(InvalidOption, match=r"segments is 'grid', which cuts images; .* tokens"):
-        cut(Question(np.array([[5, 9]])), Lime(segments="grid"), TOKENS)
+@pytest.mark.parametrize(
+    ("way", "geometry", "expected"),
+    [
+        ("grid", TOKENS, "tokens, expected 'auto'"),
+        ("grid", Geometry("series", None), "series, expected 'auto' or 'change_points'"),
+        ("change_points", NCHW, "image, expected 'auto' or 'slic' or 'quickshift' or 'grid'"),
+        ("change_points", Geometry("tabular", None), "tabular, expected 'auto'"),
+    ],
+)
+def test_ways_to_cut_another_kind_of_input_are_refused(way, geometry, expected):
+    x = np.zeros((1, 3, 4, 4)) if geometry.kind == "image" else np.array([[5, 9]])
+    message = f"lime.segments is '{way}', which cuts another kind of input; this one is {expected}"
+    with pytest.raises(InvalidOption, match=message):
+        cut(Question(x), Lime(segments=way), geometry)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_a_series_can_be_cut_where_it_changes(axis):
+    levels = np.repeat([[0.0, 5.0], [9.0, 5.0], [9.0, -5.0], [1.0, 2.0]], [10, 3, 20, 7], axis=0)
+    x = levels + 0.1 * np.random.default_rng(0).normal(size=levels.shape)
+    x = x[:, 0] if axis is None else np.moveaxis(x, -1, axis)
+    geometry, n = Geometry("series", axis), 4 if axis is not None else 3
+    segmentation = cut(Question(x[None]), Lime(n_segments=n, segments="change_points"), geometry)
+    lengths = [10, 23, 7] if axis is None else [10, 3, 20, 7]
+    assert np.bincount(segmentation.positions).tolist() == lengths
+    assert (segmentation.n, segmentation.kind) == (n, "change_points")
+
+
+def test_change_points_are_those_of_the_least_squared_error_among_merges_of_neighbours():
+    """Each merge is checked against all others, on channels of different scales."""
+    series = np.random.default_rng(3).normal(size=(12, 2)) * [1.0, 1000.0]
+    unit = (series - series.mean(0)) / series.std(0)
+
+    def error(labels):
+        groups = [unit[labels == label] for label in np.unique(labels)]
+        return sum(((group - group.mean(0)) ** 2).sum() for group in groups)
+
+    for n in range(11, 0, -1):
+        finer, coarser = change_points(series, n + 1), change_points(series, n)
+        merged = [np.where(finer > at, finer - 1, finer) for at in range(n)]
+        best = min(merged, key=error)
+        assert coarser.tolist() == best.tolist()
+
+
+def test_no_change_in_a_series_is_no_trouble():
+    assert change_points(np.ones((5, 1)), 2).max() == 1
+    assert change_points(np.arange(3.0)[:, None], 9).tolist() == [0, 1, 2]
 
 
 def test_the_callers_segments_are_renumbered_and_negative_ones_never_removed():
