@@ -28,14 +28,19 @@ from candor.engine.workers import Limits, Workers
 from candor.errors import InvalidOption
 from candor.log import start_logging
 from candor.metrics import Metrics
+from candor.result import ModelId
 from candor.runtime.model import Model, ModelPolicy, load_model
 from candor.runtime.repository import Folder
 from candor.runtime.session import SessionPolicy
 from candor.runtime.store import Store
 from candor.settings import Settings
+from candor.wire.call import Frame
 from candor.wire.health import Readiness
 from candor.wire.http import http_app, metrics_app, serving_http
+from candor.wire.rest import rest_routes
 from candor.wire.server import start_grpc
+from candor.wire.services import Services
+from candor.wire.triton_metrics import TritonMetrics
 
 __all__ = ["Service", "serve", "serving"]
 
@@ -77,7 +82,10 @@ async def serving(settings: Settings) -> AsyncGenerator[Service, None]:
     """
     metrics = Metrics(_registry())
     readiness = Readiness()
-    store = _store(settings, metrics)
+    frame = Frame(metrics, settings.max_message_bytes)
+    store = _store(settings, frame)
+    if settings.triton_metrics:
+        metrics.registry.register(TritonMetrics(store, frame))
     await asyncio.to_thread(store.load_all)
     limits = Limits(settings.workers, settings.predict_queue, settings.explain_queue)
     async with AsyncExitStack() as stack:
@@ -94,20 +102,15 @@ async def serving(settings: Settings) -> AsyncGenerator[Service, None]:
             secret=secret,
             budget_s=settings.explain_budget_ms / 1000 or None,
         )
+        control = settings.repository_mode == "explicit"
+        services = Services(engine, store, readiness, frame, control)
         http = await stack.enter_async_context(
-            serving_http(http_app(readiness), settings.http_address)
+            serving_http(http_app(readiness, rest_routes(services)), settings.http_address)
         )
         scrape = await stack.enter_async_context(
             serving_http(metrics_app(readiness, metrics.registry), settings.metrics_address)
         )
-        rpc = await start_grpc(
-            settings.grpc_address,
-            engine,
-            store,
-            readiness,
-            metrics,
-            max_message_bytes=settings.max_message_bytes,
-        )
+        rpc = await start_grpc(settings.grpc_address, services)
         readiness.set("ready")
         try:
             yield Service(rpc.address, http, scrape, engine, store, readiness)
@@ -156,31 +159,40 @@ async def _serve(settings: Settings) -> None:
         _LOG.info("stopping", extra={"drain_s": settings.drain_s})
 
 
-def _store(settings: Settings, metrics: Metrics) -> Store[Model]:
-    policy = ModelPolicy(
-        session=SessionPolicy(settings.providers, settings.intra_op_threads),
-        max_image_pixels=settings.max_image_pixels,
-        on_run=metrics.program_ran,
-    )
+def _store(settings: Settings, frame: Frame) -> Store[Model]:
+    metrics, statistics = frame.metrics, frame.statistics
+
+    def ran(model: ModelId, program: str, rows: int, seconds: float) -> None:
+        metrics.program_ran(model.name, program, rows, seconds)
+        statistics.ran(model, rows, seconds)
 
     def load(folder: Folder) -> Model:
         began = perf_counter()
         model = load_model(folder, policy)
         seconds = perf_counter() - began
         metrics.model_loaded(model.id, model.provider, seconds)
-        _LOG.info(
-            "model loaded",
-            extra={
-                "model": model.id.name,
-                "version": model.id.version,
-                "digest": model.id.digest,
-                "provider": model.provider,
-                "seconds": round(seconds, 3),
-            },
-        )
+        _log_model("model loaded", model, provider=model.provider, seconds=round(seconds, 3))
         return model
 
-    return Store(settings.model_root, load, model_name=settings.model_name)
+    def drop(model: Model) -> None:
+        statistics.forget(model.id)
+        # The same file may be served on, loaded anew.
+        if all(entry.model is None or entry.model.id != model.id for entry in store.entries()):
+            metrics.model_unloaded(model.id, model.provider)
+        _log_model("model dropped", model)
+
+    policy = ModelPolicy(
+        session=SessionPolicy(settings.providers, settings.intra_op_threads),
+        max_image_pixels=settings.max_image_pixels,
+        on_run=ran,
+    )
+    store = Store(settings.model_root, load, model_name=settings.model_name, on_drop=drop)
+    return store
+
+
+def _log_model(event: str, model: Model, **fields: str | float) -> None:
+    identity = {"model": model.id.name, "version": model.id.version, "digest": model.id.digest}
+    _LOG.info(event, extra={**identity, **fields})
 
 
 def _cache(settings: Settings, metrics: Metrics, secret: bytes) -> Tiers:

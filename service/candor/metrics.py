@@ -103,6 +103,11 @@ class Metrics:
         """Move the depth of a queue by one; `engine.workers` owns the balance."""
         self._families.queue_depth.labels(model, work_class).inc(change)
 
+    def waiting(self, model: str) -> float:
+        """Pieces of work for a model that wait, of both classes."""
+        samples = (s for metric in self._families.queue_depth.collect() for s in metric.samples)
+        return sum(sample.value for sample in samples if sample.labels["model"] == model)
+
     def queued(self, model: str, work_class: WorkClass, seconds: float) -> None:
         """Record how long a piece of work waited before it first ran."""
         self._families.queue_seconds.labels(model, work_class).observe(seconds)

@@ -63,6 +63,24 @@ def _address(text: str) -> str:
     return text
 
 
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in _FLAGS:
+        raise ValueError("expected true or false")
+    return _FLAGS[text.lower()]
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
 def _setting(default: object, parse: Callable[[str], object], help_: str, unit: str = "") -> Any:
     metadata = {"parse": parse, "help": help_, "unit": unit}
     if callable(default):
@@ -80,6 +98,11 @@ class Settings:
     model_name: str = _setting(
         "", str, "name of the model where model_root itself holds a bare model.onnx"
     )
+    repository_mode: str = _setting(
+        "none",
+        _one_of("none", "explicit"),
+        "explicit: models may be loaded and unloaded on request; none: they stay as at the start",
+    )
     providers: tuple[str, ...] = _setting(
         ("cuda", "cpu"),
         _names,
@@ -95,8 +118,11 @@ class Settings:
     grpc_address: str = _setting("127.0.0.1:8001", _address, "where gRPC listens")
     http_address: str = _setting("127.0.0.1:8000", _address, "where HTTP listens")
     metrics_address: str = _setting("127.0.0.1:8002", _address, "where /metrics listens")
+    triton_metrics: bool = _setting(
+        default=False, parse=_flag, help_="whether /metrics also has Triton's nv_inference_* names"
+    )
     max_message_bytes: int = _setting(
-        64 * 2**20, _positive, "largest gRPC message taken or sent", "bytes"
+        64 * 2**20, _positive, "largest message taken or sent, over gRPC and HTTP", "bytes"
     )
     max_image_pixels: int = _setting(
         64 * 10**6, _positive, "largest picture decoded, width times height", "pixels"
@@ -141,6 +167,8 @@ class Setting(NamedTuple):
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

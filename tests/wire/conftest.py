@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import skimage.data
@@ -33,3 +34,10 @@ def cat():
 def pixels():
     """Two rows of the photograph model's input."""
     return np.random.default_rng(5).normal(size=(2, 3, 64, 64)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def web(server):
+    """The HTTP port."""
+    with httpx.Client(base_url=server.http_url, timeout=60) as found:
+        yield found

@@ -12,7 +12,7 @@ from candor.engine.deadline import Deadline
 from candor.engine.extent import MAX_ANSWERS
 from candor.errors import InvalidOption, TooLarge
 from candor.v1 import explanation_pb2 as pb
-from candor.wire import explanations, oip, oip_requests, requests
+from candor.wire import explanations, oip, oip_infer, oip_requests, requests
 from candor.wire.calls import Call
 from candor.wire.explanations import Explanations
 from candor.wire.health import Readiness
@@ -74,7 +74,7 @@ async def test_a_prediction_of_many_rows_is_written_off_the_loop(threads, n, on_
 
 @pytest.mark.parametrize("n", [1, MANY + 1])
 async def test_the_open_protocol_writes_many_answers_off_the_loop(threads, n):
-    threads.watch(oip, "explain_response")
+    threads.watch(oip_infer, "explain_response")
     model = LinearModel()
     model.manifest = SimpleNamespace(input=None)
     async with rig(model) as house:
@@ -89,7 +89,7 @@ async def test_the_open_protocol_writes_many_answers_off_the_loop(threads, n):
 async def test_a_large_request_is_read_off_the_loop(threads, large):
     threads.watch(explanations, "explain_request")
     threads.watch(explanations, "predict_request")
-    threads.watch(oip, "read_request")
+    threads.watch(oip_infer, "read_request")
     model = LinearModel()
     model.manifest = SimpleNamespace(input=None)
     async with rig(model) as house:

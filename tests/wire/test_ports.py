@@ -10,9 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from candor.metrics import Metrics
 from candor.runtime.store import Store
+from candor.wire.call import Frame
 from candor.wire.health import Readiness
 from candor.wire.http import http_app, serving_http
 from candor.wire.server import start_grpc
+from candor.wire.services import Services
 from serving import ROOT
 from wire.protocol import get
 
@@ -29,9 +31,9 @@ sys.stdout.write(" ".join(sorted(roots & set(heavy.split()) | inside)))
 
 async def start(address, tmp_path):
     store = Store(tmp_path, lambda folder: None)
-    metrics = Metrics(CollectorRegistry())
+    frame = Frame(Metrics(CollectorRegistry()), 1000)
     # No request comes, so no engine is needed.
-    return await start_grpc(address, None, store, Readiness(), metrics, max_message_bytes=1000)
+    return await start_grpc(address, Services(None, store, Readiness(), frame))
 
 
 async def test_a_grpc_port_in_use_is_an_error_and_not_shared(tmp_path):

@@ -27,6 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             row.flag,
             dest=row.name,
             metavar=(row.unit or "VALUE").upper(),
+            # A setting that is off may be turned on by its flag alone.
+            nargs="?" if row.default == "false" else None,
+            const="true" if row.default == "false" else None,
             help=f"{row.help} (default: {default})".replace("%", "%%"),
         )
 

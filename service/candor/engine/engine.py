@@ -68,7 +68,7 @@ class Engine:
         async with within(deadline):
             model = await self._find(request)
             with self.house.workers.inside(model.id.name, "interactive"):
-                run = partial(_predict, self.house, model, request)
+                run = partial(_predict, self.house, model, request, time.monotonic())
                 return await self.house.workers.run(run, model.id.name, deadline)
 
     async def explain(
@@ -98,7 +98,8 @@ class Engine:
             CandorError: where the request is wrong, as `explain` would.
         """
         model = await self._find(request)
-        return await estimate_plan(self.house, await self._plan(model, request, Deadline()))
+        plan, _ = await self._plan(model, request, Deadline())
+        return await estimate_plan(self.house, plan)
 
     async def _explain(
         self,
@@ -108,7 +109,7 @@ class Engine:
         on_report: OnReport | None,
     ) -> Explanation:
         began = time.monotonic()
-        plan = await self._plan(model, request, deadline)
+        plan, started = await self._plan(model, request, deadline)
         planned = time.monotonic()
 
         reporter = Reporter(plan, on_report)
@@ -140,7 +141,8 @@ class Engine:
             self.house.metrics.cache("explanation", found[ask.flight].status)
         ended = time.monotonic()
         timings_s = {
-            "prepare": planned - began,
+            "queue": started - began,
+            "prepare": planned - started,
             "look_up": looked_up - planned,
             "compute": ended - looked_up,
             "total": ended - began,
@@ -153,18 +155,32 @@ class Engine:
             return await asyncio.to_thread(self.store.get, request.model, request.version)
         return self.store.get(request.model, request.version)
 
-    async def _plan(self, model: Model, request: ExplainRequest, deadline: Deadline) -> Plan:
-        plan = partial(make_plan, model, request, self._secret)
+    async def _plan(
+        self, model: Model, request: ExplainRequest, deadline: Deadline
+    ) -> tuple[Plan, float]:
+        """The plan, and when a slot was free to make it."""
+
+        def plan() -> tuple[Plan, float]:
+            started = time.monotonic()
+            return make_plan(model, request, self._secret), started
+
         return await self.house.workers.run(plan, model.id.name, deadline)
 
 
-def _predict(house: House, model: Model, request: PredictRequest) -> Prediction:
+def _predict(house: House, model: Model, request: PredictRequest, queued_at: float) -> Prediction:
+    started = time.monotonic()
     encoded: Encoded = model.encode(request.payload)
     tensors = model.check(encoded.tensors)
+    prepared = time.monotonic()
     outputs = model.run(tensors, request.outputs)
     house.metrics.batch(model.id.name, len(encoded.views))
     scores = scores_of(model, tensors, outputs) if request.scores else None
-    return Prediction(model.id, outputs, scores, model.labels, encoded.views)
+    timings_s = {
+        "queue": started - queued_at,
+        "prepare": prepared - started,
+        "compute": time.monotonic() - prepared,
+    }
+    return Prediction(model.id, outputs, scores, model.labels, encoded.views, timings_s)
 
 
 def _said(plan: Plan, found: dict[str, Found]) -> dict[int, RowSays]:

@@ -89,13 +89,24 @@ class ExplainRequest:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The model's own outputs by name, and, for classifiers, scores and probabilities."""
+    """The model's own outputs by name, and, for classifiers, scores and probabilities.
+
+    Attributes:
+        views: of each row, how it was prepared.
+        timings_s: by step: `queue`, `prepare`, `compute`; empty inside an explanation.
+    """
 
     model: ModelId
     outputs: Mapping[str, Array]
     scores: Scores | None
     labels: tuple[str, ...]
     views: tuple[View | None, ...]
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the request."""
+        return len(self.views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,7 @@ class Explanation:
 
     Attributes:
         answers: by method (in the order asked), then row, then target.
+        timings_s: by step: `queue` (for the first slot), `prepare`, `look_up`, `compute`, `total`.
         labels: of the classes explained; () where the model's labels belong to another output.
     """
 
@@ -131,6 +143,11 @@ class Explanation:
     def n_answers(self) -> int:
         """Answers of all methods and rows."""
         return sum(len(row) for rows in self.answers for row in rows)
+
+    @property
+    def statuses(self) -> set[CacheStatus]:
+        """Where the answers came from."""
+        return {answer.cache for rows in self.answers for row in rows for answer in row}
 
 
 @dataclass(frozen=True, slots=True)

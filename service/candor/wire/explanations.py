@@ -45,14 +45,17 @@ class Explanations:
         call.methods = ("predict",)
         await self._find(request, call)
         asked = await offloaded(partial(predict_request, request), large=call.large)
+        call.handed()
         prediction = await self.engine.predict(asked, call.deadline)
-        call.large |= len(prediction.views) > MANY
+        call.returned(prediction)
+        call.large |= prediction.n_rows > MANY
         write = partial(prediction_message, prediction, request.outputs)
         return pb.PredictResponse(prediction=await offloaded(write, large=call.large))
 
     async def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         """Classify and explain every row."""
         asked = await self._read(request, call)
+        call.handed()
         explanation = await self.engine.explain(asked, call.deadline)
         return await _response(request, explanation, call)
 
@@ -63,6 +66,7 @@ class Explanations:
         explain = request.explain
         asked = await self._read(explain, call)
         run = partial(self.engine.explain, asked, call.deadline)
+        call.handed()
         async with aclosing(with_reports(run)) as events:
             async for event in events:
                 if isinstance(event, Report):
@@ -95,6 +99,7 @@ class Explanations:
 async def _response(
     request: pb.ExplainRequest, explanation: Explanation, call: Call
 ) -> pb.ExplainResponse:
+    call.returned(explanation)
     opacity = opacity_of(request)
     pictures = request.input.images.images
     overlays = {} if opacity is None else await draw_overlays(explanation, pictures, opacity)

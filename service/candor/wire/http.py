@@ -1,19 +1,20 @@
-"""The HTTP side: health for probes that speak no gRPC, and metrics.
+"""The HTTP side: the ports, health for probes that speak no gRPC, and metrics.
 
 uvicorn runs inside the process's own loop; signals stay with the app.
 """
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from typing_extensions import override
@@ -25,9 +26,20 @@ __all__ = ["http_app", "metrics_app", "serving_http"]
 _GRACE_S = 2
 
 
-def http_app(readiness: Readiness) -> Starlette:
-    """The application of the HTTP port."""
-    return Starlette(routes=_probes(readiness))
+def http_app(readiness: Readiness, routes: Iterable[Route] = ()) -> Starlette:
+    """The application of the HTTP port: the probes, and what else is served there."""
+    return Starlette(
+        routes=[*_probes(readiness), *routes], exception_handlers={HTTPException: _nothing_here}
+    )
+
+
+async def _nothing_here(request: Request, error: Exception) -> Response:
+    """In JSON, as everything else that goes wrong: no such page, or not by this verb."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    what = "does not take" if status == 405 else "has nothing for"
+    message = f"candor {what} {request.method} {request.url.path[:200]}"
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"error": message}, status, headers)
 
 
 def metrics_app(readiness: Readiness, registry: CollectorRegistry) -> Starlette:

@@ -13,8 +13,8 @@ from candor.runtime.inputs import (
     TokensInput,
 )
 from candor.runtime.model import Model
+from candor.runtime.shelf import Entry, State
 from candor.runtime.specs import TensorSpec
-from candor.runtime.store import Entry, State
 from candor.v1 import model_pb2 as pb
 from candor.wire.calls import Call, Routes
 from candor.wire.lookup import Models, find_model

@@ -4,41 +4,63 @@ A request without anything of `candor.*` in it answers what Triton would answer 
 """
 
 import asyncio
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
-from candor.engine.deadline import Deadline
 from candor.engine.engine import Engine
-from candor.engine.request import PredictRequest
+from candor.engine.statistics import Statistics
 from candor.errors import InvalidModel, NotFound
-from candor.explain.parse import method_name
 from candor.inference.v2 import grpc_service_pb2 as pb
-from candor.runtime.model import Model
-from candor.wire.calls import Call, Routes
+from candor.wire.call import Call
+from candor.wire.calls import Routes
 from candor.wire.health import Readiness
 from candor.wire.lookup import Models, find_model
-from candor.wire.offload import MANY, offloaded
-from candor.wire.oip_models import index_entry, model_config, model_metadata
-from candor.wire.oip_parameters import scalars
-from candor.wire.oip_requests import Asked, read_request, tightened
-from candor.wire.oip_responses import explain_response, predict_response
+from candor.wire.oip_infer import Infer
+from candor.wire.oip_models import model_config, model_metadata
+from candor.wire.oip_repository import Repository
+from candor.wire.oip_statistics import statistics_response
 
 __all__ = ["SERVICE", "Inference"]
 
 SERVICE = "inference.GRPCInferenceService"
 
-# What a client may rely on beyond the core; `statistics` is absent, so perf_analyzer does not ask.
-_EXTENSIONS = ("classification", "model_configuration", "candor")
+# What a client may rely on beyond the core.
+_EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "parameters",
+    "statistics",
+    "candor",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """The handlers of the service, over one engine and the store of its models."""
+    """The handlers of the service, over one engine and the store of its models.
+
+    Attributes:
+        statistics: what the calls are counted in.
+        control: whether models may be loaded and unloaded on request.
+    """
 
     engine: Engine
     store: Models
     readiness: Readiness
+    statistics: Statistics = field(default_factory=Statistics)
+    control: bool = False
+
+    @property
+    def infer(self) -> Infer:
+        """What answers inference requests."""
+        return Infer(self.engine, self.store)
+
+    @property
+    def repository(self) -> Repository:
+        """What answers for the repository."""
+        return Repository(self.store, self.control)
 
     def routes(self) -> Routes:
         """Handler by name of the method; the protocol's others are not served."""
@@ -49,8 +71,9 @@ class Inference:
             "ModelReady": self.model_ready,
             "ModelMetadata": self.model_metadata,
             "ModelConfig": self.model_config,
+            "ModelStatistics": self.model_statistics,
             "ModelInfer": self.model_infer,
-            "RepositoryIndex": self.repository_index,
+            **self.repository.routes(),
         }
 
     async def server_live(self, _: pb.ServerLiveRequest, call: Call) -> pb.ServerLiveResponse:
@@ -96,47 +119,16 @@ class Inference:
         config = await asyncio.to_thread(model_config, model)
         return pb.ModelConfigResponse(config=config)
 
-    async def repository_index(
-        self, request: pb.RepositoryIndexRequest, call: Call
-    ) -> pb.RepositoryIndexResponse:
-        """List what the repository holds."""
+    async def model_statistics(
+        self, request: pb.ModelStatisticsRequest, call: Call
+    ) -> pb.ModelStatisticsResponse:
+        """Say how often the models answered, and how long each step took."""
         del call
-        entries = self.store.entries()
-        return pb.RepositoryIndexResponse(
-            models=[
-                index_entry(entry)
-                for entry in entries
-                if entry.state == "ready" or not request.ready
-            ]
-        )
+        return statistics_response(self.store, self.statistics, request.name, request.version)
 
     async def model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """Predict, and explain where that is asked for."""
-        call.methods = ("predict",)
-        model = await find_model(self.store, request.model_name, request.model_version)
-        call.model = model.id
-        read = partial(_read, request, model, call)
-        asked, deadline = await offloaded(read, large=call.large)
-        if isinstance(asked.request, PredictRequest):
-            prediction = await self.engine.predict(asked.request, deadline)
-            call.large |= _ranks(asked) and len(prediction.views) > MANY
-            write = partial(predict_response, request.id, prediction, asked)
-            return await offloaded(write, large=call.large)
-        call.methods = tuple(map(method_name, asked.request.methods))
-        explanation = await self.engine.explain(asked.request, deadline)
-        call.large |= explanation.n_answers > MANY
-        explained = partial(explain_response, request.id, explanation, asked)
-        return await offloaded(explained, large=call.large)
-
-
-def _read(request: pb.ModelInferRequest, model: Model, call: Call) -> tuple[Asked, Deadline]:
-    asked = read_request(request, model)
-    return asked, tightened(call.deadline, scalars(request.parameters))
-
-
-def _ranks(asked: Asked) -> bool:
-    """Whether classes are written one by one; arrays are copied whole."""
-    return any(asked.outputs.values())
+        return await self.infer.answer(request, call)
 
 
 def _version() -> str:

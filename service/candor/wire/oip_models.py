@@ -1,20 +1,16 @@
-"""What the Open Inference Protocol says of a model: metadata, configuration, index."""
+"""What the Open Inference Protocol says of a model: metadata and configuration."""
 
 from collections.abc import Iterable
-from types import MappingProxyType
 
 from candor.explain.options import METHODS
 from candor.inference.v2 import grpc_service_pb2 as pb
 from candor.runtime.model import Model
+from candor.runtime.shelf import Entry
 from candor.runtime.specs import TensorSpec
-from candor.runtime.store import Entry
 
-__all__ = ["index_entry", "model_config", "model_metadata"]
+__all__ = ["model_config", "model_metadata"]
 
 _PLATFORM = "onnxruntime_onnx"
-_STATES = MappingProxyType(
-    {"ready": "READY", "unloaded": "UNAVAILABLE", "unavailable": "UNAVAILABLE"}
-)
 # The protocol wants a number where candor has no limit but the size of a message; load generators
 # refuse batches beyond it, so it is generous.
 _MAX_BATCH_SIZE = 1024
@@ -59,13 +55,6 @@ def model_config(model: Model) -> pb.ModelConfig:
         parameters={
             name: pb.ModelParameter(string_value=value) for name, value in parameters.items()
         },
-    )
-
-
-def index_entry(entry: Entry[Model]) -> pb.RepositoryIndexResponse.ModelIndex:
-    """One line of the repository's index."""
-    return pb.RepositoryIndexResponse.ModelIndex(
-        name=entry.name, version=entry.version, state=_STATES[entry.state], reason=entry.reason
     )
 
 

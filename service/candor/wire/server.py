@@ -5,16 +5,13 @@ from dataclasses import dataclass
 import grpc
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
 
-from candor.engine.engine import Engine
 from candor.inference.v2 import grpc_service_pb2
-from candor.metrics import Metrics
 from candor.v1 import explanation_pb2, model_pb2
 from candor.wire import health, oip
-from candor.wire.calls import Frame, service_handler
-from candor.wire.explanations import Explanations
-from candor.wire.lookup import Models
-from candor.wire.models import ModelCatalogue
+from candor.wire.calls import service_handler
+from candor.wire.oip_stream import StreamInfer
 from candor.wire.reflection import reflection_handlers
+from candor.wire.services import Services
 
 __all__ = ["GrpcServer", "start_grpc"]
 
@@ -40,34 +37,27 @@ class GrpcServer:
         await self.server.stop(grace_s)
 
 
-async def start_grpc(
-    address: str,
-    engine: Engine,
-    store: Models,
-    readiness: health.Readiness,
-    metrics: Metrics,
-    *,
-    max_message_bytes: int,
-) -> GrpcServer:
+async def start_grpc(address: str, services: Services) -> GrpcServer:
     """Bind and serve.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    server = grpc.aio.server(options=_options(max_message_bytes))
-    services = (oip.SERVICE, _EXPLANATIONS.full_name, _MODELS.full_name)
-    checks = health.Health(readiness, store, services)
+    frame, inference = services.frame, services.inference
+    server = grpc.aio.server(options=_options(frame.max_message_bytes))
+    names = (oip.SERVICE, _EXPLANATIONS.full_name, _MODELS.full_name)
+    checks = health.Health(services.readiness, services.store, names)
+    stream = StreamInfer(inference.infer, services.readiness, frame)
     handlers = (
-        (oip.SERVICE, _INFERENCE, oip.Inference(engine, store, readiness).routes()),
-        (_EXPLANATIONS.full_name, _EXPLANATIONS, Explanations(engine, store).routes()),
-        (_MODELS.full_name, _MODELS, ModelCatalogue(store).routes()),
+        (oip.SERVICE, _INFERENCE, {**inference.routes(), "ModelStreamInfer": stream.serve}),
+        (_EXPLANATIONS.full_name, _EXPLANATIONS, services.explanations.routes()),
+        (_MODELS.full_name, _MODELS, services.models.routes()),
         (health.SERVICE, _HEALTH, checks.routes()),
     )
-    frame = Frame(metrics, max_message_bytes)
     server.add_generic_rpc_handlers(
         [
             *(service_handler(name, service, routes, frame) for name, service, routes in handlers),
-            *reflection_handlers([*services, health.SERVICE]),
+            *reflection_handlers([*names, health.SERVICE]),
         ]
     )
     try:

@@ -17,7 +17,7 @@ from grpc import StatusCode
 
 from candor.errors import CandorError, InvalidArgument, Overloaded
 
-__all__ = ["STATUS", "Metadata", "Status", "details_of", "status_of", "trailers_of"]
+__all__ = ["STATUS", "Metadata", "Status", "details_of", "rich_details", "status_of", "trailers_of"]
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
@@ -62,32 +62,48 @@ def details_of(error: CandorError, request_id: str) -> str:
     """The message for the caller; of an internal error only the request id."""
     if error.kind == "internal":
         return f"internal error; the server's log has the rest under request id {request_id}"
-    message = error.message
+    # A JSON body may hold half of a surrogate pair, for which no protocol has bytes.
+    message = error.message.encode(errors="replace").decode()
     return _clip(message, _MAX_MESSAGE_BYTES if message.isascii() else _MAX_MESSAGE_BYTES // 3)
+
+
+def rich_details(error: CandorError, request_id: str) -> list[Message]:
+    """What programs may read of an error: google.rpc messages."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.kind.upper(), domain=_DOMAIN, metadata={"error": type(error).__name__}
+        ),
+        error_details_pb2.RequestInfo(request_id=request_id),
+    ]
+    if isinstance(error, InvalidArgument):
+        message = _clip(details_of(error, request_id), _MAX_DETAIL_BYTES)
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            description=message, reason=type(error).__name__
+        )
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, Overloaded):
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(_pushback_ms(error))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return details
 
 
 def trailers_of(error: CandorError, request_id: str) -> Metadata:
     """Trailing metadata: the class of the error, a retry hint, and google.rpc details."""
-    name = type(error).__name__
-    trailers: list[tuple[str, str | bytes]] = [("candor-error", name), ("x-request-id", request_id)]
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(
-            reason=error.kind.upper(), domain=_DOMAIN, metadata={"error": name}
-        ),
-        error_details_pb2.RequestInfo(request_id=request_id),
+    trailers: list[tuple[str, str | bytes]] = [
+        ("candor-error", type(error).__name__),
+        ("x-request-id", request_id),
     ]
-    message = _clip(details_of(error, request_id), _MAX_DETAIL_BYTES)
-    if isinstance(error, InvalidArgument):
-        violation = error_details_pb2.BadRequest.FieldViolation(description=message, reason=name)
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, Overloaded):
-        pushback_ms = max(0, math.ceil(error.retry_after_s * 1000))
-        trailers.append(("grpc-retry-pushback-ms", str(pushback_ms)))
-        delay = duration_pb2.Duration()
-        delay.FromMilliseconds(pushback_ms)
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    trailers.append(("grpc-status-details-bin", _rich(status_of(error).code, message, details)))
+        trailers.append(("grpc-retry-pushback-ms", str(_pushback_ms(error))))
+    message = _clip(details_of(error, request_id), _MAX_DETAIL_BYTES)
+    rich = _rich(status_of(error).code, message, rich_details(error, request_id))
+    trailers.append(("grpc-status-details-bin", rich))
     return tuple(trailers)
+
+
+def _pushback_ms(error: Overloaded) -> int:
+    return max(0, math.ceil(error.retry_after_s * 1000))
 
 
 def _rich(code: StatusCode, message: str, details: list[Message]) -> bytes:

@@ -97,10 +97,20 @@ def test_axes_with_different_names_may_differ():
     assert check_tensors([MASK, other], sent)["other"].shape == (7,)
 
 
-def test_texts_may_come_as_any_kind_of_numpy_string():
+def test_texts_may_come_as_any_kind_of_numpy_string_and_are_text_then():
     spec = TensorSpec("text", "BYTES", (-1,))
-    for array in (np.array(["a"]), np.array([b"a"]), np.array(["a"], object)):
-        assert check_tensors([spec], {"text": array})["text"] is array
+    for array in (np.array(["ü"]), np.array(["ü".encode()]), np.array(["ü".encode()], object)):
+        checked = check_tensors([spec], {"text": array})["text"]
+        assert (checked.dtype, checked.tolist()) == (np.dtype(object), ["ü"])
+
+
+def test_texts_keep_their_shape_and_one_that_is_not_utf8_is_named():
+    spec = TensorSpec("text", "BYTES", (-1, 2))
+    array = np.array([[b"a", b""], [b"c", b"\xff"]], object)
+    assert check_tensors([spec], {"text": array[:1]})["text"].tolist() == [["a", ""]]
+    assert check_tensors([spec], {"text": array[:0]})["text"].shape == (0, 2)
+    with pytest.raises(InvalidInput, match="input 'text': element 3 is not UTF-8"):
+        check_tensors([spec], {"text": array})
 
 
 @pytest.mark.parametrize("datatype", sorted(DTYPES))

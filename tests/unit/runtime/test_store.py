@@ -233,3 +233,69 @@ def test_threads_that_ask_for_the_same_version_load_it_once(tmp_path):
     assert len(found) == 8
     assert len(set(found)) == 1
     assert load.asked == [("m", "2"), ("m", "1")]
+
+
+class Thing:
+    """A model that can be told from its copies, and looked at weakly."""
+
+    def __init__(self, folder):
+        self.version = folder.version
+
+
+def test_what_is_unloaded_is_not_found_until_it_is_loaded_and_who_holds_it_keeps_it(tmp_path):
+    put(tmp_path / "m" / "1")
+    put(tmp_path / "m" / "2")
+    store = Store(tmp_path, Thing)
+    store.load_all()
+    held = store.get("m")
+    store.get("m", "1")
+    store.unload("m")
+    states = {entry.version: (entry.state, entry.reason) for entry in store.entries()}
+    assert states == {"1": ("unloaded", "unloaded"), "2": ("unloaded", "unloaded")}
+    for version in ("", "1", "2"):
+        assert not store.loads("m", version)
+        with pytest.raises(NotFound, match="model 'm' is unloaded"):
+            store.get("m", version)
+    assert held.version == "2"
+    with pytest.raises(NotFound, match=r"no model 'n'; there are m"):
+        store.unload("n")
+    assert store.load("m").version == "2"
+    assert store.loads("m", "1")
+
+
+def test_every_model_that_is_served_no_more_is_told_of_once(tmp_path):
+    put(tmp_path / "m" / "1")
+    put(tmp_path / "n" / "1")
+    dropped = []
+    store = Store(tmp_path, Thing, on_drop=dropped.append)
+    store.load_all()
+    first, other = store.get("m"), store.get("n")
+    second = store.load("m")
+    assert dropped == [first]
+    put(tmp_path / "m" / "2")
+    third = store.load("m")  # version 1 stays, for those who name it
+    assert dropped == [first]
+    store.unload("m")
+    assert dropped[1:] in ([second, third], [third, second])
+    (tmp_path / "n" / "1" / "model.onnx").unlink()
+    store.unload("n")
+    assert dropped[3:] == [other]
+
+
+def test_a_model_says_that_it_is_loading(tmp_path):
+    put(tmp_path / "m" / "1")
+    seen = []
+
+    def load(folder):
+        seen.append(store.loading)
+        return Thing(folder)
+
+    store = Store(tmp_path, load)
+    store.load("m")
+    assert (seen, store.loading) == (["m"], "")
+    put(tmp_path / "broken")
+    (tmp_path / "broken" / "1").mkdir()
+    put(tmp_path / "broken" / "1")
+    with pytest.raises(InvalidModel):
+        store.load("broken")
+    assert store.loading == ""

@@ -1,0 +1,1 @@
+"""What explanations cost, and how much of that is needed."""

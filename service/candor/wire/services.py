@@ -1,0 +1,45 @@
+"""The servicers, built once for all front doors."""
+
+from dataclasses import dataclass
+
+from candor.engine.engine import Engine
+from candor.wire.call import Frame
+from candor.wire.explanations import Explanations
+from candor.wire.health import Readiness
+from candor.wire.lookup import Models
+from candor.wire.models import ModelCatalogue
+from candor.wire.oip import Inference
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every front door serves.
+
+    Attributes:
+        control: whether models may be loaded and unloaded on request.
+    """
+
+    engine: Engine
+    store: Models
+    readiness: Readiness
+    frame: Frame
+    control: bool = False
+
+    @property
+    def inference(self) -> Inference:
+        """The Open Inference Protocol."""
+        return Inference(
+            self.engine, self.store, self.readiness, self.frame.statistics, self.control
+        )
+
+    @property
+    def explanations(self) -> Explanations:
+        """`candor.v1.ExplanationService`."""
+        return Explanations(self.engine, self.store)
+
+    @property
+    def models(self) -> ModelCatalogue:
+        """`candor.v1.ModelService`."""
+        return ModelCatalogue(self.store)
