@@ -10,7 +10,7 @@ ARGS    ?=
 PIP     := .venv/bin/python -m pip
 STAMPS  := .venv/stamps
 # The tools of .venv first (protoc finds its plugins there), then those unpacked from Debian.
-export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.cache/debian/bin:$(CURDIR)/.cache/buf/node_modules/.bin:$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.cache/debian/bin:$(CURDIR)/.cache/deploy/bin:$(CURDIR)/.cache/buf/node_modules/.bin:$(PATH)
 # What is installed must not depend on somebody's site-packages.
 export PYTHONNOUSERSITE := 1
 
@@ -47,6 +47,10 @@ models: $(STAMPS)/reference ## Train and export the models again from CANDOR_DAT
 		CANDOR_DATA="$(abspath $(CANDOR_DATA))" ../.venv/bin/python -m zoo train $$model $(ARGS) || exit; \
 	done
 
+.PHONY: model-docs
+model-docs: $(STAMPS)/reference ## Measure and draw the committed models (CANDOR_DATA, MODEL="photos ..."), write docs/models.md
+	@CANDOR_DATA="$(if $(CANDOR_DATA),$(abspath $(CANDOR_DATA)))" scripts/model_docs.sh $(MODEL)
+
 # Check it ------------------------------------------------------------------------------------------
 
 .PHONY: check check-format check-lint check-types check-imports check-protos check-generated format
@@ -79,15 +83,28 @@ format: $(STAMPS)/dev ## Format the code, and mend what the linter can
 
 .PHONY: test test-data
 test: $(STAMPS)/reference $(STAMPS)/tools check ## make check, then the tests that need no data sets
-	@pytest -m "not data" $(ARGS)
+	@pytest -m "not data and not kserve" $(ARGS)
 
 test-data: $(STAMPS)/reference $(STAMPS)/tools ## The tests that need the data sets under CANDOR_DATA
 	@test -n "$(CANDOR_DATA)" || { echo "make test-data needs CANDOR_DATA, the folder of the data sets" >&2; exit 1; }
 	@CANDOR_DATA="$(abspath $(CANDOR_DATA))" pytest -m data $(ARGS)
 
+.PHONY: test-kserve
+test-kserve: $(STAMPS)/reference $(STAMPS)/tools ## KServe's own clients against the service (installs them in .cache/kserve)
+	@$(PIP) install --quiet --upgrade --target .cache/kserve kserve==0.21.0
+	@PYTHONPATH=.cache/kserve pytest -m kserve $(ARGS)
+
+.PHONY: test-deploy sbom
+test-deploy: $(STAMPS)/tools ## Build the image and start it, then docker-compose.yml, with podman (root; some minutes)
+	@deploy/testing/build_and_ask.sh
+	@deploy/testing/compose_and_ask.sh
+
+sbom: $(STAMPS)/tools ## Write out/sbom.json: what is in the image for CPU, as CycloneDX
+	@mkdir -p out && cyclonedx-py requirements requirements/serve.txt --output-reproducible --output-file out/sbom.json
+
 .PHONY: bench
 bench: $(STAMPS)/reference ## Measure against the alternatives (BENCH=autodiff, ARGS="speed --only ResNet")
-	@PYTHONPATH=service .venv/bin/python -m benchmarks.$(or $(BENCH),autodiff) $(ARGS)
+	@PYTHONPATH=service:models CANDOR_DATA="$(if $(CANDOR_DATA),$(abspath $(CANDOR_DATA)))" .venv/bin/python -m benchmarks.$(or $(BENCH),autodiff) $(ARGS)
 
 # Set-up: each stamp is newer than what it was made from, so that a second run does nothing ----------
 
@@ -114,11 +131,13 @@ $(STAMPS)/reference: $(STAMPS)/dev requirements/torch.txt requirements/torch-pee
 	@$(PIP) install --quiet --no-deps -r requirements/torch-peers.txt
 	@touch $@
 
-$(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/buf.sh
-	@echo "programs: redis-server, promtool, buf"
+$(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/buf.sh scripts/deploy_tools.sh requirements/deploy.txt
+	@echo "programs: redis-server, prometheus, buf, and what checks deploy/"
 	@scripts/debian.sh tool redis-server redis-server
 	@scripts/debian.sh tool promtool prometheus
+	@scripts/debian.sh tool prometheus prometheus
 	@scripts/buf.sh
+	@scripts/deploy_tools.sh
 	@touch $@
 
 .PHONY: clean

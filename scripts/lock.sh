@@ -22,7 +22,11 @@ cat requirements/build.txt requirements/dev.txt requirements/reference.txt \
 compile everything.txt pyproject.toml --extra serve \
     --group build --group dev --group reference "$@"
 compile serve.txt pyproject.toml --extra serve --constraints requirements/everything.txt
+compile cuda.txt pyproject.toml --extra cuda --group cuda-libraries \
+    --constraints requirements/everything.txt
 compile dev.txt pyproject.toml --extra serve --group dev --constraints requirements/everything.txt
 compile build.txt --group build --constraints requirements/everything.txt
 compile reference.txt --group reference --constraints requirements/everything.txt
+# Programs in an environment of their own, so no part of the one resolution.
+compile deploy.txt --group deploy "$@"
 rm requirements/everything.txt

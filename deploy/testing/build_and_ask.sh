@@ -40,7 +40,8 @@ buildah bud --layers --isolation=chroot --network=host --pull=never --build-arg 
 size() { podman image inspect --format '{{.Size}}' "$1"; }
 echo "size: $(($(size "$image") / 1000000)) MB, $((($(size "$image") - $(size "$base")) / 1000000)) MB above the base"
 
-run() { podman --runtime runc run --network=host --read-only --user 10001:10001 --cap-drop all \
+# Nothing may be written, /tmp included, which podman would else lend.
+run() { podman --runtime runc run --network=host --read-only --read-only-tmpfs=false --user 10001:10001 --cap-drop all \
     --security-opt no-new-privileges --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "$@"; }
 run --rm --entrypoint python "$image" -c '
 import importlib.util, os, pathlib

@@ -2,10 +2,11 @@
 # Make stand-ins for the base images of deploy/Dockerfile and docker-compose.yml from Debian's own
 # packages, tagged as the real ones, for machines that reach Debian but no container registry.
 #
-#   stand_in.sh [python|redis|prometheus]...   as root; needs debootstrap, podman
+#   stand_in.sh [python|redis|prometheus|haproxy]...   as root; needs debootstrap, podman
 #
 # They hold what the real images hold as far as we use it: Debian 12 with a `python` on the PATH, a
-# user `redis` (999) with redis-server, a prometheus at /bin/prometheus that runs as nobody.
+# user `redis` (999) with redis-server, a prometheus at /bin/prometheus that runs as nobody, haproxy.
+# Debian has no Grafana.
 set -eu
 
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -68,7 +69,12 @@ prometheus() {
         --change 'ENTRYPOINT ["/bin/prometheus"]' --change USER=nobody --change WORKDIR=/prometheus
 }
 
-[ $# -gt 0 ] || set -- python redis prometheus
+haproxy() {
+    root_of haproxy
+    imported docker.io/library/haproxy:3.0-bookworm
+}
+
+[ $# -gt 0 ] || set -- python redis prometheus haproxy
 for image in "$@"; do
     "$image"
 done

@@ -4,9 +4,7 @@ import fnmatch
 import json
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -14,11 +12,12 @@ import yaml
 
 from candor.app import _MALLOPT
 from candor.settings import SETTINGS, load_settings
-from serving import ROOT, Server
+from deploy.rendering import tool
+from serving import ROOT
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-PROMETHEUS = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+TARGETS = ("cpu", "cuda")
 VARIABLES = {row.variable for row in SETTINGS}
 DEFAULTS = load_settings(environ={})
 PORTS = {
@@ -40,30 +39,68 @@ def stages() -> list[list[tuple[str, str]]]:
     return found
 
 
-def of_last_stage(word: str) -> list[str]:
-    return [rest for name, rest in stages()[-1] if name == word]
+def chain(target: str) -> list[tuple[str, str]]:
+    """The instructions that make a target: those of the stages that it stands on, and its own."""
+    named = {stage[0][1].split()[-1]: stage for stage in stages()[1:]}
+    first, *own = named[target]
+    below = first[1].split()[0]
+    return [*(chain(below) if below in named else ()), *own]
 
 
-def environment() -> dict[str, str]:
-    pairs = (pair.partition("=") for env in of_last_stage("ENV") for pair in shlex.split(env))
+def of(word: str, target: str = "cpu") -> list[str]:
+    return [rest for name, rest in chain(target) if name == word]
+
+
+def environment(target: str = "cpu") -> dict[str, str]:
+    pairs = (pair.partition("=") for env in of("ENV", target) for pair in shlex.split(env))
     return {name: value for name, _, value in pairs}
 
 
 def test_every_stage_stands_on_the_base_that_the_build_argument_names() -> None:
     first, *others = stages()
     assert [word for word, _ in first] == ["ARG"]
-    assert all(stage[0][1].split()[0] == "${BASE}" for stage in others)
+    names = ["${BASE}"]
+    for stage in others:
+        below, _, name = stage[0][1].split()
+        assert below in names
+        names.append(name)
+    assert names[-1] == "cpu", "what is built where no target is named"
+    assert set(TARGETS) <= set(names)
 
 
-def test_image_runs_candor_itself_as_nobody_in_particular() -> None:
-    assert [json.loads(rest) for rest in of_last_stage("ENTRYPOINT")] == [["candor"]]
-    assert [json.loads(rest) for rest in of_last_stage("CMD")] == [["serve"]]
-    (user,) = of_last_stage("USER")
+@pytest.mark.parametrize("target", TARGETS)
+def test_image_runs_candor_itself_as_nobody_in_particular(target: str) -> None:
+    assert [json.loads(rest) for rest in of("ENTRYPOINT", target)] == [["candor"]]
+    assert [json.loads(rest) for rest in of("CMD", target)] == [["serve"]]
+    (user,) = of("USER", target)
     assert all(int(number) > 0 for number in user.split(":"))
-    words = [word for word, _ in stages()[-1]]
-    assert words.index("USER") > max(
-        at for at, word in enumerate(words) if word in {"RUN", "COPY"}
-    ), "what comes after USER would belong to it"
+    words = [word for word, _ in chain(target)]
+    assert "RUN" not in words[words.index("USER") :], "what it wrote would belong to the user"
+    copied = [rest for rest in of("COPY", target) if rest.startswith("--from=")]
+    assert copied == [f"--from={target}-packages /opt/candor /opt/candor"]
+    assert not any("--chown" in rest for rest in of("COPY", target))
+
+
+def test_targets_differ_in_the_runtime_and_in_nothing_else() -> None:
+    cpu, cuda = ([*chain(f"{target}-packages")] for target in TARGETS)
+    assert [(word, rest.replace("cuda.txt", "serve.txt")) for word, rest in cuda] == cpu
+    locked = [
+        dict(re.findall(r"^([a-z0-9_-]+)==(\S+)", (ROOT / rest).read_text(), re.MULTILINE))
+        for rest in ("requirements/serve.txt", "requirements/cuda.txt")
+    ]
+    only = {name for name, version in locked[0].items() if locked[1].get(name) != version}
+    assert only == {"onnxruntime"}
+    more = locked[1].keys() - locked[0].keys()
+    assert all(name == "onnxruntime-gpu" or name.startswith("nvidia-") for name in more), more
+    assert locked[1]["onnxruntime-gpu"] == locked[0]["onnxruntime"]
+
+
+def test_health_check_of_the_image_is_that_of_compose() -> None:
+    (rest,) = of("HEALTHCHECK")
+    words = json.loads(rest[rest.index("[") :])
+    assert ["CMD", *words] == [
+        word.replace('"', "'") for word in COMPOSE["services"]["candor"]["healthcheck"]["test"]
+    ]
 
 
 def test_settings_of_the_image_exist_and_reach_every_interface() -> None:
@@ -71,7 +108,7 @@ def test_settings_of_the_image_exist_and_reach_every_interface() -> None:
     assert ours.keys() <= VARIABLES
     addresses = {value for name, value in ours.items() if name.endswith("_ADDRESS")}
     assert addresses == {f"0.0.0.0:{port}" for port in PORTS}
-    assert {port for rest in of_last_stage("EXPOSE") for port in rest.split()} == PORTS
+    assert {port for rest in of("EXPOSE") for port in rest.split()} == PORTS
     load_settings(environ=ours)
 
 
@@ -98,6 +135,13 @@ def test_what_is_copied_exists_and_is_let_into_the_build() -> None:
     assert all((ROOT / rule).exists() for rule in kept)
 
 
+def test_dockerfile_passes_hadolint() -> None:
+    hadolint = tool("hadolint")
+    assert hadolint, "hadolint is missing; `make setup` brings it"
+    done = subprocess.run([hadolint, str(DOCKERFILE)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_packages_of_the_image_are_the_locked_ones() -> None:
     installs = [
         rest for stage in stages() for word, rest in stage if word == "RUN" and "install" in rest
@@ -105,87 +149,6 @@ def test_packages_of_the_image_are_the_locked_ones() -> None:
     for line in " && ".join(installs).split(" && "):
         if "pip install" in line or "pip wheel" in line:
             assert "--require-hashes" in line or "--no-index" in line, line
-
-
-def test_compose_names_settings_that_exist_and_keeps_ports_on_the_loopback() -> None:
-    candor = COMPOSE["services"]["candor"]
-    load_settings(environ=candor["environment"])
-    assert candor["environment"].keys() <= VARIABLES
-    assert (ROOT / candor["build"]["context"] / candor["build"]["dockerfile"]).samefile(DOCKERFILE)
-    assert {port.rpartition(":")[2] for port in candor["ports"]} == PORTS
-    for service in COMPOSE["services"].values():
-        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
-        assert service["read_only"]
-        assert service["cap_drop"] == ["ALL"]
-    grace = candor["stop_grace_period"]
-    assert float(grace.removesuffix("s")) > DEFAULTS.drain_s
-
-
-def test_redis_of_compose_is_a_cache_and_no_store() -> None:
-    host = COMPOSE["services"]["candor"]["environment"]["CANDOR_REDIS_URL"].split("/")[2]
-    redis = COMPOSE["services"][host.partition(":")[0]]
-    words = redis["command"]
-    given = {words[at]: words[at + 1] for at in range(1, len(words), 2)}
-    assert all(isinstance(word, str) for word in words)
-    assert given["--save"] == ""
-    assert given["--appendonly"] == "no"
-    assert given["--maxmemory-policy"] == "allkeys-lru"
-    assert given["--maxmemory"].endswith("mb")
-    assert given["--protected-mode"] == "no", "Redis would refuse whoever is not on its loopback"
-    assert "ports" not in redis
-
-
-def test_redis_takes_the_command_of_compose(tmp_path: Any) -> None:
-    server = shutil.which("redis-server")
-    assert server, "redis-server is missing; `make setup` brings it"
-    words = COMPOSE["services"]["redis"]["command"][1:]
-    socket = tmp_path / "redis.sock"
-    process = subprocess.Popen(
-        [server, *words, "--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if "eady to accept connections" in line:
-                break
-        assert any("eady to accept connections" in line for line in said), "".join(said)
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
-
-
-def test_health_check_of_compose_tells_a_server_that_is_ready(server: Server) -> None:
-    kind, _, *arguments = COMPOSE["services"]["candor"]["healthcheck"]["test"]
-    assert kind == "CMD"
-    port = DEFAULTS.http_address.rpartition(":")[2]
-    here = [word.replace(f"127.0.0.1:{port}", server.http_url[7:]) for word in arguments]
-    assert here != arguments
-    assert subprocess.run([sys.executable, *here], check=False, timeout=20).returncode == 0
-    nowhere = [word.replace(f"127.0.0.1:{port}", "127.0.0.1:9") for word in arguments]
-    done = subprocess.run([sys.executable, *nowhere], check=False, capture_output=True, timeout=20)
-    assert done.returncode != 0
-
-
-def test_prometheus_asks_the_port_that_answers_metrics() -> None:
-    promtool = shutil.which("promtool")
-    assert promtool, "promtool is missing; `make setup` brings it from Debian's prometheus package"
-    done = subprocess.run(
-        [promtool, "check", "config", str(PROMETHEUS)], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    jobs = {
-        job["job_name"]: job for job in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]
-    }
-    (asked,) = jobs["candor"]["dns_sd_configs"]
-    assert set(asked["names"]) <= COMPOSE["services"].keys()
-    assert str(asked["port"]) == DEFAULTS.metrics_address.rpartition(":")[2]
-    mounts = COMPOSE["services"]["prometheus"]["volumes"]
-    (inside,) = [m.split(":")[1] for m in mounts if m.startswith("./deploy/prometheus/")]
-    assert f"--config.file={inside}" in COMPOSE["services"]["prometheus"]["command"]
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "deploy").rglob("*.sh")), ids=lambda p: p.name)
