@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -231,3 +234,19 @@ def test_float16_inputs_have_a_name():
     session = open_session(proto)
     assert session.inputs[0].datatype == "FP16"
     assert session.run({"x": np.ones(2, np.float16)})["y"].dtype == np.float16
+
+
+def test_the_runtime_reports_nothing_to_its_makers() -> None:
+    """The variable is read when onnxruntime is imported; whoever sets it keeps the last word."""
+    look = "import candor.runtime.session, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    plain = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    plain["PYTHONPATH"] = os.pathsep.join(sys.path)
+    for given, expected in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):
+        done = subprocess.run(
+            [sys.executable, "-c", look],
+            env=plain | given,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == expected
