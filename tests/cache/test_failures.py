@@ -133,6 +133,19 @@ async def test_the_probe_of_an_open_breaker_costs_no_request_its_time(server):
         assert errors(house, "timeout") >= 5  # the probes
 
 
+async def test_an_idle_service_sees_that_redis_is_back(server):
+    async with redis_rig(server.url, cooldown_s=0.05) as house:
+        assert (await ask(house))[0] == {"miss"}
+        server.kill()
+        await ask(house, fresh(1))
+        assert house.value("candor_redis_up") == 0
+        server.start()
+        until = time.monotonic() + 30
+        while house.value("candor_redis_up") == 0:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.01)
+
+
 async def test_slow_then_quick_again_is_used_again(server):
     async with proxy(server.port) as slow, redis_rig(slow.url) as house:
         assert (await ask(house))[0] == {"miss"}

@@ -2,8 +2,9 @@
 
 Whatever goes wrong (refused, slow, killed, full, read-only, a value of another type) is a miss and
 a count in `candor_cache_errors_total`. Reads and writes have a circuit breaker each, because a full
-or read-only Redis still reads well. While a breaker is open nobody waits: the probe that closes the
-read breaker again runs beside the requests.
+or read-only Redis still reads well. While the read breaker is open nobody waits: after a failure
+a task beside the requests asks until Redis answers again, and closes it, whether or not anybody
+calls.
 """
 
 import asyncio
@@ -54,7 +55,7 @@ def open_redis(url: str, timeout_s: float = 0.1) -> Redis:
 
 
 class RedisCache:
-    """Get and put under `candor:<namespace>:<schema>:<key>`; owns its client and its probe."""
+    """Get and put under `candor:<namespace>:<schema>:<key>`; owns its client and its recovery."""
 
     def __init__(
         self,
@@ -73,7 +74,8 @@ class RedisCache:
         self._timeout_s = timeout_s
         self._reads = Breaker(cooldown_s=cooldown_s)
         self._writes = Breaker(cooldown_s=cooldown_s)
-        self._probe: asyncio.Task[None] | None = None
+        self._cooldown_s = cooldown_s
+        self._recovery: asyncio.Task[None] | None = None
         metrics.redis_up(up=False)  # until it has answered once
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -81,7 +83,6 @@ class RedisCache:
         misses: list[bytes | None] = [None] * len(keys)
         if self._reads.state != "closed":
             self._metrics.cache_error("redis", "open", len(keys))
-            self._start_probe()
             return misses
         try:
             with self._metrics.cache_op("redis", "get"):
@@ -117,10 +118,10 @@ class RedisCache:
         return True
 
     async def close(self) -> None:
-        """Stop probing and close the connections."""
-        if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.gather(self._probe, return_exceptions=True)
+        """Stop asking and close the connections."""
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.gather(self._recovery, return_exceptions=True)
         await self._client.aclose()
 
     async def ping(self) -> bool:
@@ -168,17 +169,15 @@ class RedisCache:
         self._metrics.cache_error("redis", reason)
         # What refuses a command still answers.
         self._metrics.redis_up(up=reason == "refused")
+        if self._recovery is None or self._recovery.done():
+            self._recovery = asyncio.create_task(self._recover(), name="candor-redis-recovery")
 
-    def _start_probe(self) -> None:
-        if self._reads.admits():
-            self._probe = asyncio.create_task(self._try_again(), name="candor-redis-probe")
-
-    async def _try_again(self) -> None:
-        try:
-            await self.ping()
-        except BaseException:
-            self._reads.failed()
-            raise
+    async def _recover(self) -> None:
+        """Ask every so often until there is an answer, not all replicas in the same instant."""
+        answers = False
+        while not answers:
+            await asyncio.sleep(self._cooldown_s * random.uniform(0.75, 1.25))  # noqa: S311 - spreads
+            answers = await self.ping()
 
 
 def _reason(error: BaseException) -> str:
