@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("models", nargs="*", metavar="model", help="(all)")
     parser.add_argument("--server", default="127.0.0.1:8001", help="host:port (127.0.0.1:8001)")
     parser.add_argument("--private", type=Path, help="draw the data sets' own rows too, to there")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     with Client(options.server) as client:
         client.wait_ready(timeout_s=60)
         try:

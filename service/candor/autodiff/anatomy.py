@@ -13,6 +13,7 @@ from candor.autodiff.graph import Graph
 from candor.autodiff.head import CamHead, cam_head
 from candor.autodiff.layers import Layer, check_layer, layers_of, path_between, placed, preferred
 from candor.autodiff.quantised import QUANTISERS, reading
+from candor.autodiff.recurrent_layers import STATES, states_of
 from candor.autodiff.rules.table import key
 from candor.autodiff.values import FLOATS, spelled
 from candor.errors import InvalidModel, NotFound
@@ -62,6 +63,13 @@ def anatomy(graph: Graph, output: str | None = None, layer: str | None = None) -
     inputs = {name: value for name in graph.inputs if (value := _explained(graph, name))}
     path = path_between(graph, inputs.values(), score)
     layers = layers_of(graph, list(inputs.values()), path)
+    layers = (
+        *layers,
+        *(
+            Layer(value, graph.shape(value) or (), STATES)
+            for value in states_of(graph, list(inputs.values()), path)
+        ),
+    )
     if layer is not None and layer not in {found.name for found in layers}:
         layers = (*layers, check_layer(graph, layer, path))
     head = placed(graph, cam_head(graph, score), list(inputs.values()))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from candor.autodiff import anatomy, gradient, prepare
+from candor.autodiff import Anatomy, anatomy, gradient, prepare
+from candor.autodiff.recurrent_layers import STATES
 from candor.result import Array
 from candor.runtime.blueprints import plan_explanations
 from candor.runtime.manifest import Manifest
@@ -148,3 +149,38 @@ def test_a_mean_over_something_else_than_positions_is_no_head():
     found = anatomy(graph)
     assert found.cam_head is None
     assert "are not those of the input" in found.cam_refusal
+
+
+RECURRENT = """(float[n, t, 3] x) => (float[n, 2] y) {{
+    s = Transpose <perm = [1, 0, 2]>({read})
+    h, last = GRU <hidden_size = 4>(s, w, r)
+    m = ReduceMean <keepdims = 0>(h, time)
+    f = Reshape(m, flat)
+    y = MatMul(f, v)
+}}"""
+
+
+def recurrent(read: str = "x", before: str = "") -> Anatomy:
+    given = {
+        "w": np.ones((1, 12, 3), np.float32),
+        "r": np.ones((1, 12, 4), np.float32),
+        "v": np.ones((4, 2), np.float32),
+        "time": np.array([0], np.int64),
+        "flat": np.array([-1, 4], np.int64),
+        "half": np.array([2], np.int64),
+        "none": np.array([0], np.int64),
+        "axis": np.array([1], np.int64),
+    }
+    text = RECURRENT.format(read=read).replace("{\n", "{\n" + before, 1)
+    return anatomy(prepare(model(text, **given)))
+
+
+def test_states_of_a_recurrent_layer_are_a_layer():
+    found = recurrent()
+    assert [layer.name for layer in found.layers] == ["h"]
+    assert found.layer == "h"
+    assert found.layers[0].layout is STATES
+
+
+def test_states_of_other_steps_than_the_inputs_are_none():
+    assert recurrent("p", "p = Slice(x, none, half, axis)\n").layers == ()

@@ -7,6 +7,7 @@ from onnx import ModelProto, TensorProto
 
 from candor.autodiff import Emitter, Graph, gradient
 from candor.autodiff.layout import Layout
+from candor.autodiff.recurrent_layers import STATES
 from candor.errors import Unsupported
 from candor.result import CamFormula
 from candor.runtime.programs.blueprint import Blueprint
@@ -54,9 +55,20 @@ def _by_gradient(
 ) -> str:
     """Go back from the score to the layer, and let the formula weigh what lies there."""
     layout = next(found.layout for found in blueprint.anatomy.layers if found.name == layer)
+    if layout is STATES:
+        slope = gradient(op.graph, {SCORE: direction}, [], [layer])[layer]
+        _, directions, _, hidden = op.graph.shape(layer) or ()
+        width = math.prod(extent for extent in (directions, hidden) if isinstance(extent, int))
+        states, slopes = (_of_all_directions(op, value, width) for value in (layer, slope))
+        return formula(op, states, slopes)
     real = in_float(op.graph, layer)
     slope = _laid_out(op, gradient(op.graph, {SCORE: direction}, [real])[real], layout)
     return formula(op, _laid_out(op, real, layout), slope)
+
+
+def _of_all_directions(op: Emitter, states: str, width: int) -> str:
+    """[t, d, n, h], or what is shaped like it, -> [n, d h, t]; `width` is d h."""
+    return op.Reshape(op.Transpose(states, perm=[2, 1, 3, 0]), [0, width, -1])
 
 
 def _exact(op: Emitter, blueprint: Blueprint, layer: str, direction: str) -> str:
