@@ -178,10 +178,15 @@ def test_operator_on_integers_has_the_derivative_of_its_float_twin(case: Integer
     shape = ran(float_twin(case), {"x": rounded})[0].shape
     bar = RNG.standard_normal(shape).astype(np.float32)
     scores, ours = ran(differentiated(quantised_model(case)), {"x": x, "bar": bar})
-    exact, wanted = ran(differentiated(float_twin(case)), {"x": rounded, "bar": bar})
+    twin = differentiated(float_twin(case))
+    exact, wanted = ran(twin, {"x": rounded, "bar": bar})
     assert np.abs(scores - exact).max() < 0.26, "they compute something else"
     tolerance = (0.1 if case.op in ROUNDED else 1e-6) * np.abs(wanted).max()
-    np.testing.assert_allclose(ours, wanted, rtol=0, atol=tolerance, err_msg=f"{SEED=}")
+    # A value on a step may also stand on a bound, where the two may round to different sides.
+    aside = [ran(twin, {"x": rounded + e, "bar": bar})[1] for e in np.float32([-1e-4, 1e-4])]
+    sure = np.all([np.abs(other - wanted) <= tolerance for other in aside], axis=0)
+    assert sure.mean() > 0.5, f"{SEED=}"
+    np.testing.assert_allclose(ours[sure], wanted[sure], rtol=0, atol=tolerance, err_msg=f"{SEED=}")
 
 
 def test_every_operator_on_integers_has_a_case():
