@@ -155,7 +155,7 @@ def test_models_lists_what_is_served_and_describes_one(server: Server) -> None:
     assert "tabby cat" in shown
     assert "FP32 [?, 3, 64, 64]" in shown
     shown = candor("models", "sentences", "--server", server.grpc_target).stdout
-    assert "no:" in next(line for line in shown.splitlines() if line.startswith("grad_cam"))
+    assert "no:" in next(line for line in shown.splitlines() if line.startswith("cam "))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_models_lists_what_is_served_and_describes_one(server: Server) -> None:
     [
         (("--text", TEXT, "--model", "nothing", "--methods", "lime"), 1, "no model 'nothing'"),
         (("--text", TEXT, "--model", "sentences", "--methods", "shap"), 1, "shap"),
-        (("--text", TEXT, "--model", "sentences", "--methods", "grad_cam"), 1, "grad_cam"),
+        (("--text", TEXT, "--model", "sentences", "--methods", "cam"), 1, "cam"),
         (
             ("--text", TEXT, "--model", "sentences", "--methods", "lime",
              "--option", "lime.n_samples=-1"), 1, "n_samples",

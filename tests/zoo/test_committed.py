@@ -32,7 +32,10 @@ METHODS_OF = {
     "digits-lenet": set(METHODS) - {"cam"},
     "fashion-lenet": set(METHODS) - {"cam"},
     "spoken-digits-tdnn": set(METHODS),
-    **dict.fromkeys(("vowels-rnn", "vowels-lstm", "vowels-gru", "vowels-esn"), NO_MAPS | {"cam"}),
+    "sentences": set(METHODS) - {"cam"},
+    "sentences-gru": set(METHODS) - {"cam"},
+    "sentences-rnn": set(METHODS) - {"cam"},
+    **dict.fromkeys(("vowels-rnn", "vowels-lstm", "vowels-gru", "vowels-esn"), set(METHODS)),
     "digits-autoencoder": set(),
 }
 
