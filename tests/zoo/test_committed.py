@@ -35,7 +35,7 @@ METHODS_OF = {
     "sentences": set(METHODS) - {"cam"},
     "sentences-gru": set(METHODS) - {"cam"},
     "sentences-rnn": set(METHODS) - {"cam"},
-    **dict.fromkeys(("vowels-rnn", "vowels-lstm", "vowels-gru", "vowels-esn"), set(METHODS)),
+    **{f"vowels-{cell}": set(METHODS) for cell in ("rnn", "lstm", "gru", "esn")},
     "digits-autoencoder": set(),
 }
 
