@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from onnx import helper, numpy_helper
 from PIL import Image
 from torch.nn import functional
 
-from candor.result import Array, ModelId
+from candor.result import Array, CamFormula, ModelId
 from candor.runtime.files import read_model
 from candor.runtime.manifest import load_manifest
 from candor.runtime.model import Model, ModelPolicy
@@ -32,7 +33,7 @@ Values = dict[str, torch.Tensor]
 
 SEED = int(os.environ.get("CANDOR_SEED", random.randrange(2**31)))
 STEPS = (1e-3, 3e-4, 1e-4, 3e-5)
-GRADIENTS = {"gradient", "integrated_gradients"}
+GRADIENTS = {"gradient", "integrated_gradients", "smooth_grad"}
 EVERYWHERE = {"occlusion", "lime"}
 
 
@@ -43,21 +44,22 @@ class Foreign:
     path: str
     row: tuple[int, ...]
     kind: str
-    maps: frozenset[str]
+    maps: frozenset[CamFormula]
     scale: float = 1.0
     digits: bool = False
 
 
-NONE, GRAD_CAM = frozenset[str](), frozenset({"grad_cam"})
+NONE, ALL = frozenset[CamFormula](), frozenset(get_args(CamFormula))
+BY_GRADIENT = ALL - {"cam"}
 FILES = [
-    Foreign("mnist8/mnist-8.onnx", (1, 28, 28), "image", GRAD_CAM, 255.0),
-    Foreign("dianna/mnist_model.onnx", (1, 28, 28), "image", GRAD_CAM),
-    Foreign("dianna/season_prediction_model_temp_max_binary.onnx", (28, 1), "series", GRAD_CAM, 20),
-    Foreign("squeezenet_cifar10/squeezenet_cifar10.onnx", (32, 32, 3), "image",
-            frozenset({"cam", "grad_cam"})),
-    Foreign("vnncomp/Convnet_maxpool.onnx", (1, 28, 28), "image", GRAD_CAM),
+    Foreign("mnist8/mnist-8.onnx", (1, 28, 28), "image", BY_GRADIENT, 255.0),
+    Foreign("dianna/mnist_model.onnx", (1, 28, 28), "image", BY_GRADIENT),
+    Foreign("dianna/season_prediction_model_temp_max_binary.onnx", (28, 1), "series",
+            BY_GRADIENT, 20),
+    Foreign("squeezenet_cifar10/squeezenet_cifar10.onnx", (32, 32, 3), "image", ALL),
+    Foreign("vnncomp/Convnet_maxpool.onnx", (1, 28, 28), "image", BY_GRADIENT),
     Foreign("vnncomp/mnist-net_256x2.onnx", (784, 1), "series", NONE, digits=True),
-    Foreign("vnncomp/resnet_2b.onnx", (3, 32, 32), "image", GRAD_CAM),
+    Foreign("vnncomp/resnet_2b.onnx", (3, 32, 32), "image", BY_GRADIENT),
 ]  # fmt: skip
 QUANTISED = "mobilenetv2_int8/mobilenetv2-12-int8.onnx"
 STATEFUL = "silero_vad/silero_vad_16k_op15.onnx"
@@ -102,13 +104,12 @@ def test_file_is_explained(case: Foreign):
     for row, target in enumerate(targets):
         gaps = [_gap(model, run.gradient[row], x[row], target, case.scale * s) for s in STEPS]
         assert min(gaps) < 0.01, f"CANDOR_SEED={SEED}, row {row}: {gaps}"
-    for formula in ("cam", "grad_cam"):
-        if formula in case.maps:
-            layer = subject.cam_layer(formula, None)
-            direction = one_hot(3, model.n_classes, targets)
-            maps = subject.cam(x, direction, formula, layer, normalise=True)[1]
-            assert maps.shape == (3, *(case.row[:1] if case.kind == "series" else _sides(case.row)))
-            assert np.isfinite(maps).all()
+    for formula in sorted(case.maps):
+        layer = subject.cam_layer(formula, None)
+        direction = one_hot(3, model.n_classes, targets)
+        maps = subject.cam(x, direction, formula, layer, normalise=True)[1]
+        assert maps.shape == (3, *(case.row[:1] if case.kind == "series" else _sides(case.row)))
+        assert np.isfinite(maps).all()
 
 
 def _digits(row: tuple[int, ...]) -> Array:
