@@ -102,7 +102,7 @@ class RedisCache:
             self._metrics.cache_error("redis", "open")
             return False
         # Keys that were written together (a warm-up, a batch) must not expire together.
-        jitter = random.uniform(1 - _TTL_JITTER, 1 + _TTL_JITTER)  # noqa: S311
+        jitter = random.uniform(1 - _TTL_JITTER, 1 + _TTL_JITTER)  # noqa: S311 - spreads
         try:
             with self._metrics.cache_op("redis", "put"):
                 async with asyncio.timeout(self._timeout_s):

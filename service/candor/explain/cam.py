@@ -6,15 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from candor.errors import InvalidOption
-from candor.explain.options import (
-    Cam,
-    CamOptions,
-    GradCam,
-    GradCamPlusPlus,
-    HiresCam,
-    LayerCam,
-    XgradCam,
-)
+from candor.explain.cam_options import CAMS, CamOptions
 from candor.explain.parse import method_name
 from candor.explain.question import Question
 from candor.explain.subject import CamFormula, Subject
@@ -25,14 +17,7 @@ from candor.result import Attribution
 __all__ = ["cam", "resolve_cam"]
 
 _FORMULAS: Mapping[type[CamOptions], CamFormula] = MappingProxyType(
-    {
-        Cam: "cam",
-        GradCam: "grad_cam",
-        GradCamPlusPlus: "grad_cam_plus_plus",
-        HiresCam: "hires_cam",
-        LayerCam: "layer_cam",
-        XgradCam: "xgrad_cam",
-    }
+    {options: formula for formula, options in CAMS.items()}
 )
 
 

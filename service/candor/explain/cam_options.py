@@ -1,11 +1,15 @@
 """The options of the class activation maps: a layer, and what becomes of its values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeAlias
 
 from candor.explain.spec import Spec
+from candor.result import CamFormula
 
 __all__ = [
+    "CAMS",
     "Cam",
     "CamOptions",
     "GradCam",
@@ -70,3 +74,15 @@ class XgradCam:
 
 
 CamOptions: TypeAlias = Cam | GradCam | GradCamPlusPlus | HiresCam | LayerCam | XgradCam
+
+CAMS: Mapping[CamFormula, type[CamOptions]] = MappingProxyType(
+    {
+        "cam": Cam,
+        "grad_cam": GradCam,
+        "grad_cam_plus_plus": GradCamPlusPlus,
+        "hires_cam": HiresCam,
+        "layer_cam": LayerCam,
+        "xgrad_cam": XgradCam,
+    }
+)
+"""The options of each map, by its name, which is also that of its formula."""

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from candor.explain.cam import cam, resolve_cam
+from candor.explain.cam_options import CAMS
 from candor.explain.gradient import gradient
 from candor.explain.integrated_gradients import (
     integrated_gradients,
@@ -22,18 +23,12 @@ from candor.explain.layout import position_shape
 from candor.explain.lime import lime, resolve_lime
 from candor.explain.occlusion import occlusion, resolve_occlusion
 from candor.explain.options import (
-    Cam,
-    GradCam,
-    GradCamPlusPlus,
     Gradient,
-    HiresCam,
     IntegratedGradients,
-    LayerCam,
     Lime,
     Occlusion,
     Options,
     SmoothGrad,
-    XgradCam,
 )
 from candor.explain.question import Progress, Question
 from candor.explain.smooth_grad import resolve_smooth_grad, smooth_grad
@@ -46,10 +41,8 @@ __all__ = ["BULK", "INTERACTIVE", "evaluations", "resolve"]
 Interactive: TypeAlias = Callable[[Subject, Sequence[Question], Any], list[Attribution]]
 Bulk: TypeAlias = Callable[[Subject, Question, Any], Generator[Progress, None, Attribution]]
 
-_CAMS = (Cam, GradCam, GradCamPlusPlus, HiresCam, LayerCam, XgradCam)
-
 INTERACTIVE: Mapping[type[Options], Interactive] = MappingProxyType(
-    {**dict.fromkeys(_CAMS, cam), Gradient: gradient}
+    {**dict.fromkeys(CAMS.values(), cam), Gradient: gradient}
 )
 """Batches: the questions share shape, options and what is explained; targets differ per row."""
 
@@ -64,7 +57,7 @@ BULK: Mapping[type[Options], Bulk] = MappingProxyType(
 
 _RESOLVERS: Mapping[type[Options], Callable[[Subject, Question, Any], Options]] = MappingProxyType(
     {
-        **dict.fromkeys(_CAMS, resolve_cam),
+        **dict.fromkeys(CAMS.values(), resolve_cam),
         SmoothGrad: resolve_smooth_grad,
         IntegratedGradients: resolve_integrated_gradients,
         Occlusion: resolve_occlusion,

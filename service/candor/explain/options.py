@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from candor.explain.cam_options import (
+    CAMS,
     Cam,
     CamOptions,
     GradCam,
@@ -172,12 +173,7 @@ Options: TypeAlias = CamOptions | Gradient | SmoothGrad | IntegratedGradients | 
 
 METHODS: MappingProxyType[str, type[Options]] = MappingProxyType(
     {
-        "cam": Cam,
-        "grad_cam": GradCam,
-        "grad_cam_plus_plus": GradCamPlusPlus,
-        "hires_cam": HiresCam,
-        "layer_cam": LayerCam,
-        "xgrad_cam": XgradCam,
+        **dict[str, type[Options]](CAMS.items()),
         "gradient": Gradient,
         "smooth_grad": SmoothGrad,
         "integrated_gradients": IntegratedGradients,

@@ -60,7 +60,8 @@ class StreamInfer:
                     requests.create_task(self._answer(turn, stream))
         finally:
             # Nobody reads any more where the call was cancelled: there is no place to wait for.
-            if not asyncio.current_task().cancelling():  # type: ignore[union-attr]
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
                 await stream.answers.put(None)
 
     async def _until_draining(self, payloads: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
