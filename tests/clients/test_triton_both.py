@@ -104,7 +104,8 @@ def test_mistakes_are_named(report: Report, case: str, codes: tuple[str], said: 
 def test_requests_side_by_side_answer_alike_and_a_deadline_ends_one(over_grpc: Report) -> None:
     alike, message = over_grpc["async_infer"]
     assert alike
-    assert message == "Deadline Exceeded"
+    # the client's own clock and the server's race to say so
+    assert message in {"Deadline Exceeded", "the deadline passed before the answer was ready"}
 
 
 def test_a_stream_answers_refuses_and_tells_progress(over_grpc: Report) -> None:

@@ -180,7 +180,7 @@ def test_hanging_up_stops_the_work(server, oip, pixels):
     stream.call.cancel()
     began = time.monotonic()
     while in_flight():
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         time.sleep(0.02)
 
 

@@ -38,7 +38,7 @@ async def test_a_budget_brings_the_best_so_far_soon_after_it_is_over(method):
         began = time.monotonic()
         explanation = await house.engine.explain(explain_request(method, budget_s=0.2), NEVER)
         answer = only(explanation)
-        assert 0.2 <= time.monotonic() - began < 1.0
+        assert 0.2 <= time.monotonic() - began < 3  # to its end it would take five and more
         assert not answer.complete
         assert answer.attribution.trust["complete"] is False
         assert answer.attribution.values.shape == (6,)
@@ -170,7 +170,7 @@ async def test_cancellation_stops_the_work_within_a_slice():
 
 
 async def test_predictions_go_on_at_once_while_long_explanations_fill_every_slot():
-    async with rig(slow(0.2), limits=Limits(slots=2)) as house:
+    async with rig(slow(1.0), limits=Limits(slots=2)) as house:
         long = [
             asyncio.create_task(house.engine.explain(explain_request(LONG, x=rows(1, n)), NEVER))
             for n in range(4)
@@ -179,7 +179,7 @@ async def test_predictions_go_on_at_once_while_long_explanations_fill_every_slot
         house.model.slice_s = 0  # for what begins from now on; two slices still sleep
         began = time.monotonic()
         await house.engine.explain(explain_request(Gradient(), x=rows(1, 99)), NEVER)
-        assert time.monotonic() - began < 0.15
+        assert time.monotonic() - began < 0.9
         await asyncio.gather(*long)
 
 

@@ -152,9 +152,9 @@ async def test_requests_that_overlap_share_what_they_have_in_common():
     hold = threading.Event()
     async with rig(LinearModel(hold=hold)) as house:
         one = asyncio.create_task(house.engine.explain(explain_request(x=rows(2)), NEVER))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
         two = asyncio.create_task(house.engine.explain(explain_request(x=rows(3)), NEVER))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
         hold.set()
         assert statuses(await one) == ["miss"] * 2
         assert statuses(await two) == ["coalesced", "coalesced", "miss"]
