@@ -50,6 +50,12 @@ compose up --detach --no-build redis candor password prometheus tls >"$scratch/u
     || { tail -n 20 "$scratch/up.log" >&2; exit 1; }
 "$python" deploy/testing/ask_composed.py "$project" "$scratch/crt"
 
+compose --profile load up --no-build load >"$scratch/load.log" 2>&1
+code=$(podman inspect --format '{{.State.ExitCode}}' "${project}_load_1")
+[ "$code" = 0 ] && grep -q "photos:grad_cam" "$scratch/load.log" \
+    || { echo "the load test ended with $code" >&2; tail -n 20 "$scratch/load.log" >&2; exit 1; }
+grep "sentences:lime" "$scratch/load.log"
+
 compose stop candor >/dev/null 2>&1
 code=$(podman inspect --format '{{.State.ExitCode}}' "${project}_candor_1")
 [ "$code" = 0 ] || { echo "candor ended with $code" >&2; exit 1; }

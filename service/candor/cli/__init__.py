@@ -25,8 +25,10 @@ COMMANDS = MappingProxyType(
         "models": "list the models of a running service, or describe one",
         "inspect": "say what candor makes of an ONNX file: operators, layers, methods",
         "verify": "check a model's gradient against finite differences in float64",
+        "sanity": "check whether explanations depend on the weights: the randomisation test",
         "predict": "classify pictures, texts or tensors with a running service",
         "explain": "classify and explain them: pictures, tables, JSON",
+        "load": "load-test a running service: latencies, rates and failures of a mix of requests",
         "settings": "list every setting with its flag, variable, default and present value",
     }
 )
@@ -40,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, rest = argv[0], argv[1:]
     # Read once, when numpy is imported: its threads would spin beside ONNX Runtime's.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Else gRPC writes a line, none of JSON, for every stranger who fails to shake hands.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         args = parser_of(name).parse_args(rest)
         code = importlib.import_module(f"candor.cli.{name}").run(args)
