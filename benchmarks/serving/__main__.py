@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from benchmarks.interleave import machine, markdown
-from benchmarks.serving import cached, load, throughput
+from benchmarks.serving import cached, incidents, load, throughput
 from benchmarks.serving.processes import here
 from benchmarks.serving.rows import Row
 
@@ -20,6 +20,9 @@ _MEASUREMENTS: Mapping[str, Callable[[float], Iterator[Row]]] = MappingProxyType
         "overload": load.overload,
         "redis-lost": load.redis_lost,
         "stopped": load.stopped,
+        "broken-model": incidents.broken_model,
+        "slow-clients": incidents.slow_clients,
+        "log-full": incidents.log_full,
     }
 )
 

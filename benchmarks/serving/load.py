@@ -18,7 +18,7 @@ from candor.cli.loading.samples import Samples
 from candor.cli.loading.summary import Summary, of_all
 from candor.client import AsyncClient
 
-__all__ = ["beside_lime", "overload", "redis_lost", "stopped"]
+__all__ = ["beside_lime", "loads", "overload", "redis_lost", "stage", "stopped"]
 
 _PREDICT, _LIME = "photos", "photos:lime"
 _ROUNDS = 5
@@ -29,10 +29,10 @@ def beside_lime(seconds: float) -> Iterator[Row]:
 
     async def measure() -> tuple[list[float], list[float]]:
         idle, busy = [], []
-        async with _loads(running.target, seconds, _PREDICT, _LIME) as (predict, lime):
+        async with loads(running.target, seconds, _PREDICT, _LIME) as (predict, lime):
             for _ in range(_ROUNDS):
-                idle.append((await _stage(predict, Open(20, 20))).percentiles_ms[99.0])
-                pair = await asyncio.gather(_stage(predict, Open(20, 20)), _stage(lime, Closed(4)))
+                idle.append((await stage(predict, Open(20, 20))).percentiles_ms[99.0])
+                pair = await asyncio.gather(stage(predict, Open(20, 20)), stage(lime, Closed(4)))
                 busy.append(pair[0].percentiles_ms[99.0])
         return idle, busy
 
@@ -50,12 +50,10 @@ def overload(seconds: float) -> Iterator[Row]:
     """Five times as much LIME as the service can do, with predictions beside it."""
 
     async def measure() -> tuple[Summary, Summary, Summary]:
-        async with _loads(running.target, seconds, _PREDICT, _LIME) as (predict, lime):
-            peak = await _stage(lime, Closed(2))
+        async with loads(running.target, seconds, _PREDICT, _LIME) as (predict, lime):
+            peak = await stage(lime, Closed(2))
             five = Open(5 * peak.rate, 5 * peak.rate)
-            flooded, beside = await asyncio.gather(
-                _stage(lime, five), _stage(predict, Open(20, 20))
-            )
+            flooded, beside = await asyncio.gather(stage(lime, five), stage(predict, Open(20, 20)))
         return peak, flooded, beside
 
     with service() as running:
@@ -79,8 +77,8 @@ def redis_lost(seconds: float) -> Iterator[Row]:
     third = seconds
 
     async def measure() -> Summary:
-        async with _loads(running.target, 3 * third, "photos:grad_cam") as (load,):
-            asking = asyncio.create_task(_stage(load, Open(40, 40)))
+        async with loads(running.target, 3 * third, "photos:grad_cam") as (load,):
+            asking = asyncio.create_task(stage(load, Open(40, 40)))
             with redis(port):
                 await asyncio.sleep(third)
             await asyncio.sleep(third)
@@ -100,8 +98,8 @@ def stopped(seconds: float) -> Iterator[Row]:
     """SIGTERM while eight callers ask: what was taken is answered, what comes later is refused."""
 
     async def measure() -> Summary:
-        async with _loads(running.target, 2 * seconds, _PREDICT, _LIME) as (predict, lime):
-            asking = asyncio.gather(_stage(predict, Closed(6)), _stage(lime, Closed(2)))
+        async with loads(running.target, 2 * seconds, _PREDICT, _LIME) as (predict, lime):
+            asking = asyncio.gather(stage(predict, Closed(6)), stage(lime, Closed(2)))
             await asyncio.sleep(seconds)
             running.process.send_signal(signal.SIGTERM)
             found = await asking
@@ -122,7 +120,7 @@ def stopped(seconds: float) -> Iterator[Row]:
 
 
 @asynccontextmanager
-async def _loads(target: str, seconds: float, *kinds: str) -> AsyncIterator[list[Load]]:
+async def loads(target: str, seconds: float, *kinds: str) -> AsyncIterator[list[Load]]:
     """A connected load for each kind of request, the first of each sent."""
     rng = np.random.default_rng(0)
     async with AsyncClient(target, attempts=1) as client:
@@ -139,7 +137,8 @@ async def _loads(target: str, seconds: float, *kinds: str) -> AsyncIterator[list
         yield loads
 
 
-async def _stage(load: Load, stage: Stage) -> Summary:
+async def stage(load: Load, pace: Stage) -> Summary:
+    """Run one stage; its figures."""
     samples = Samples()
-    await run_stage(load, stage, samples)
+    await run_stage(load, pace, samples)
     return of_all(samples.columns())

@@ -14,7 +14,17 @@ from pathlib import Path
 
 from candor.client import Client
 
-__all__ = ["SERVER_CORE", "Service", "echo", "free_port", "here", "pinned", "redis", "service"]
+__all__ = [
+    "MODELS",
+    "SERVER_CORE",
+    "Service",
+    "echo",
+    "free_port",
+    "here",
+    "pinned",
+    "redis",
+    "service",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models" / "repository"
@@ -26,6 +36,7 @@ class Service:
     """A candor that runs: where, and its process."""
 
     target: str
+    http_url: str
     process: subprocess.Popen[bytes]
 
 
@@ -34,36 +45,41 @@ def here() -> None:
     os.sched_setaffinity(0, {CLIENT_CORE})
 
 
-def pinned(command: Sequence[str], core: int, **variables: str) -> subprocess.Popen[bytes]:
-    """Start a program on one core; its output is ours to read."""
-    return subprocess.Popen(
-        command,
-        preexec_fn=partial(os.sched_setaffinity, 0, {core}),  # noqa: PLW1509 - no threads yet
-        env=os.environ | variables,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=ROOT,
-    )
+def pinned(
+    command: Sequence[str], core: int, log: Path = Path(os.devnull), **variables: str
+) -> subprocess.Popen[bytes]:
+    """Start a program on one core; its output is ours to read, its errors go to the log."""
+    with log.open("wb") as errors:
+        return subprocess.Popen(
+            command,
+            preexec_fn=partial(os.sched_setaffinity, 0, {core}),  # noqa: PLW1509 - a benchmark
+            env=os.environ | variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=ROOT,
+        )
 
 
 @contextmanager
-def service(models: Path = MODELS, core: int = SERVER_CORE, **settings: str) -> Iterator[Service]:
+def service(
+    models: Path = MODELS, log: Path = Path(os.devnull), **settings: str
+) -> Iterator[Service]:
     """A candor with one worker on one core; settings by their names."""
-    target = f"127.0.0.1:{free_port()}"
+    target, http = (f"127.0.0.1:{free_port()}" for _ in range(2))
     variables = {
         "CANDOR_MODEL_ROOT": str(models),
         "CANDOR_GRPC_ADDRESS": target,
-        "CANDOR_HTTP_ADDRESS": "127.0.0.1:0",
+        "CANDOR_HTTP_ADDRESS": http,
         "CANDOR_METRICS_ADDRESS": "127.0.0.1:0",
         "CANDOR_WORKERS": "1",
     }
     variables |= {f"CANDOR_{name.upper()}": value for name, value in settings.items()}
-    process = pinned([sys.executable, "-m", "candor", "serve"], core, **variables)
+    process = pinned([sys.executable, "-m", "candor", "serve"], SERVER_CORE, log, **variables)
     try:
         with Client(target) as client:
             client.wait_ready(60)
-        yield Service(target, process)
+        yield Service(target, f"http://{http}", process)
     finally:
         process.kill()
         process.wait()
