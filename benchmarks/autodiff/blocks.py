@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 __all__ = [
+    "Bottleneck",
     "Dense",
     "Fire",
     "Inception",
@@ -38,6 +39,20 @@ class Residual(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(conv(c_in, c_out, 3, stride), conv(c_out, c_out, 3, act=None))
+        same = stride == 1 and c_in == c_out
+        self.short = nn.Sequential() if same else conv(c_in, c_out, 1, stride, act=None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.body(x) + self.short(x))
+
+
+class Bottleneck(nn.Module):
+    """The bottleneck of He et al. 2016; with groups, that of RegNet."""
+
+    def __init__(self, c_in: int, mid: int, c_out: int, stride: int, groups: int = 1) -> None:
+        super().__init__()
+        middle = conv(mid, mid, 3, stride, groups=groups)
+        self.body = nn.Sequential(conv(c_in, mid, 1), middle, conv(mid, c_out, 1, act=None))
         same = stride == 1 and c_in == c_out
         self.short = nn.Sequential() if same else conv(c_in, c_out, 1, stride, act=None)
 

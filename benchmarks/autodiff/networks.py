@@ -161,6 +161,30 @@ def convnext_tiny() -> nn.Module:
     return nn.Sequential(*layers, *head, nn.Linear(768, 1000))
 
 
+def resnet50() -> nn.Module:
+    """He et al. 2016, arXiv:1512.03385; the stride in the 3 x 3 convolution."""
+    layers: list[nn.Module] = [blocks.conv(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1)]
+    c = 64
+    for mid, n in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for i in range(n):
+            stride = 2 if i == 0 and mid > 64 else 1
+            layers.append(blocks.Bottleneck(c, mid, 4 * mid, stride))
+            c = 4 * mid
+    return nn.Sequential(*layers, *blocks.classifier(c))
+
+
+def regnet_x_400mf() -> nn.Module:
+    """Radosavovic et al. 2020, arXiv:2003.13678: groups of 16 channels."""
+    layers: list[nn.Module] = [blocks.conv(3, 32, 3, 2)]
+    c = 32
+    for c_out, n in ((32, 1), (64, 2), (160, 7), (400, 12)):
+        for i in range(n):
+            stride = 2 if i == 0 else 1
+            layers.append(blocks.Bottleneck(c, c_out, c_out, stride, groups=c_out // 16))
+            c = c_out
+    return nn.Sequential(*layers, *blocks.classifier(c))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "ResNet-18": resnet18,
     "MobileNetV2": mobilenet_v2,
@@ -171,9 +195,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "ShuffleNetV2": shufflenet_v2,
     "GoogLeNet": googlenet,
     "ConvNeXt-T": convnext_tiny,
+    "ResNet-50": resnet50,
+    "RegNetX-400MF": regnet_x_400mf,
 }
 
-UNTUNED = frozenset({"ShuffleNetV2", "ConvNeXt-T"})
+UNTUNED = frozenset({"ConvNeXt-T", "ResNet-50", "RegNetX-400MF"})
 """No rule was written or changed for their speed."""
 
 CONVOLUTIONAL = frozenset(NETWORKS) - {"ViT-S/16"}

@@ -17,7 +17,7 @@ __all__ = ["Attribute", "Emitter", "Operand"]
 Operand = str | np.ndarray | np.generic | float | Sequence[int] | None
 Attribute = int | float | str | Sequence[int] | Sequence[float] | TensorProto | GraphProto | None
 
-_SMALL = 256  # constants up to this many elements are looked up before they are stored again
+_SMALL = 4096  # constants up to this many elements are looked up before they are stored again
 
 
 class Operator(Protocol):

@@ -14,7 +14,7 @@ from candor.autodiff.emitter import Emitter
 from candor.autodiff.graph import Graph
 from candor.autodiff.order import operands, reads
 from candor.autodiff.quantised import QUANTISED, QUANTISERS
-from candor.autodiff.rules import BLOCKED, NO_GRADIENT, RULES, Site, key, widened
+from candor.autodiff.rules import BLOCKED, NO_GRADIENT, RULES, Site, Woven, key, total, widened
 from candor.autodiff.values import FLOATS
 from candor.errors import NotFound, Unsupported, UnsupportedOperator
 
@@ -66,10 +66,11 @@ def _walk(
     visits = _between(graph, wrt, cotangents, states)
     op = Emitter(graph, "gradient")
     held: _Held = {value: [cotangent] for value, cotangent in cotangents.items()}
+    woven: dict[str, Woven] = {}
     for visit in reversed(visits):
-        _pull(op, visit, held)
-    found = {value: _total(op, held, value) for value in wrt}
-    return found | {value: _total(op, held, _through_time(value)) for value in states}
+        _pull(op, visit, held, woven)
+    found = {value: _total(op, held, value, woven) for value in wrt}
+    return found | {value: _total(op, held, _through_time(value), woven) for value in states}
 
 
 def _check(graph: Graph, cotangents: Mapping[str, str], wrt: Sequence[str]) -> None:
@@ -164,13 +165,13 @@ def _declare(graph: Graph, cotangent: str, like: str) -> None:
         graph.declare(cotangent, like)
 
 
-def _pull(op: Emitter, visit: _Visit, held: _Held) -> None:
+def _pull(op: Emitter, visit: _Visit, held: _Held, woven: dict[str, Woven]) -> None:
     """Carry the cotangents of a node's outputs to its operands."""
     node, rule = visit.node, RULES[key(visit.node)]
-    cotangents = tuple(_total(op, held, name) for name in node.output)
+    cotangents = tuple(_total(op, held, name, woven) for name in node.output)
     if not any(cotangents):
         return
-    site = widened(op, Site(op.graph, node, cotangents, visit.wanted, _walk))
+    site = widened(op, Site(op.graph, node, cotangents, visit.wanted, _walk, woven))
     for index, pulled in zip(rule.differentiable(node), rule.apply(op, site), strict=True):
         if pulled is not None and index in visit.wanted:
             _declare(op.graph, pulled, like=_place(site.node, index))
@@ -178,11 +179,11 @@ def _pull(op: Emitter, visit: _Visit, held: _Held) -> None:
             held.setdefault(own if index >= 0 else _through_time(own), []).append(pulled)
 
 
-def _total(op: Emitter, held: _Held, value: str) -> str | None:
+def _total(op: Emitter, held: _Held, value: str, woven: dict[str, Woven]) -> str | None:
     """Sum the cotangents that have come to a value, once all of its readers are done."""
     parts = held.get(value, [])
     if len(parts) > 1:
-        total = op.Add(*parts) if len(parts) == 2 else op.Sum(*parts)
-        _declare(op.graph, total, like=value)
-        held[value] = [total]
+        whole = total(op, parts, woven)
+        _declare(op.graph, whole, like=value)
+        held[value] = [whole]
     return held[value][0] if parts else None

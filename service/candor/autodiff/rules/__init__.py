@@ -20,7 +20,8 @@ from candor.autodiff.rules import (
     shape,
     spectral,
 )
-from candor.autodiff.rules.table import BLOCKED, NO_GRADIENT, RULES, Site, key, vjp
+from candor.autodiff.rules.table import BLOCKED, NO_GRADIENT, RULES, Site, Woven, key, vjp
+from candor.autodiff.rules.weave import total
 from candor.autodiff.rules.widen import widened
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "NO_GRADIENT",
     "RULES",
     "Site",
+    "Woven",
     "activations",
     "axial",
     "classical",
@@ -47,6 +49,7 @@ __all__ = [
     "scan",
     "shape",
     "spectral",
+    "total",
     "vjp",
     "widened",
 ]

@@ -4,7 +4,7 @@ import math
 
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.extents import unbroadcast
-from candor.autodiff.rules.gates import below, gated, positive
+from candor.autodiff.rules.gates import below, gated, positive, times
 from candor.autodiff.rules.table import Site, vjp
 
 __all__: list[str] = []
@@ -15,7 +15,7 @@ __all__: list[str] = []
 
 @vjp("Relu")
 def relu(op: Emitter, at: Site) -> list[str]:
-    return [gated(op, at.g, at.y, positive)]
+    return [gated(op, at, positive)]
 
 
 @vjp("LeakyRelu")
@@ -49,7 +49,7 @@ def clip(op: Emitter, at: Site) -> list[str]:
     bounds = [at.constant(1), at.constant(2)]
     relu6 = [None if b is None else float(b.reshape(())) for b in bounds] == [0.0, 6.0]
     if relu6:
-        return [gated(op, at.g, at.y, _between_0_and_6)]
+        return [gated(op, at, _between_0_and_6)]
     inside = []
     if low is not None:
         inside.append(op.GreaterOrEqual(at.x, low))
@@ -76,7 +76,7 @@ def hard_sigmoid(op: Emitter, at: Site) -> list[str]:
 def hard_swish(op: Emitter, at: Site) -> list[str]:
     ramp = op.Add(op.Mul(at.x, 1 / 3), 0.5)
     upper = op.Where(op.Less(at.x, 3.0), ramp, 1.0)
-    return [op.Mul(at.g, op.Where(op.Greater(at.x, -3.0), upper, 0.0))]
+    return [times(op, at, op.Where(op.Greater(at.x, -3.0), upper, 0.0))]
 
 
 # Smooth
@@ -115,7 +115,7 @@ def swish(op: Emitter, at: Site) -> list[str]:
     alpha = at.number("alpha", 1.0)
     gate = op.Sigmoid(at.x if alpha == 1.0 else op.Mul(at.x, alpha))
     bend = op.Mul(op.Mul(at.y, alpha), op.Sub(1.0, gate))
-    return [op.Mul(at.g, op.Add(gate, bend))]
+    return [times(op, at, op.Add(gate, bend))]
 
 
 @vjp("Gelu")

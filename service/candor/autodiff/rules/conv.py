@@ -6,6 +6,7 @@ from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.extents import static
 from candor.autodiff.rules.phases import unstride
 from candor.autodiff.rules.table import Site, vjp
+from candor.autodiff.rules.weave import each_part
 from candor.autodiff.rules.window import spread, window
 
 __all__: list[str] = []
@@ -39,16 +40,19 @@ def conv(op: Emitter, at: Site) -> list[str]:
     if known is None or set(view.strides) != {1} or min(margins) < 0:
         return [spread(op, at, at.g, weight, view)]
     group = at.integer("group", 1)
-    return [
-        op.Conv(
-            at.g,
-            _flipped(known, group),
-            kernel_shape=kernel,
-            dilations=view.dilations,
-            pads=margins,
-            group=group,
+    turned = _flipped(known, group)
+
+    def pulled(g: str) -> str:
+        return op.Conv(
+            g, turned, kernel_shape=kernel, dilations=view.dilations, pads=margins, group=group
         )
-    ]
+
+    # A single tap acts on each part alone; parts of more channels would be more to weave.
+    if set(kernel) == {1} and not any(margins) and len(turned) <= len(known):
+        parted = each_part(op, at, lambda part, _: pulled(part))
+        if parted is not None:
+            return [parted]
+    return [pulled(at.g)]
 
 
 def _kernel(at: Site) -> tuple[int, ...]:

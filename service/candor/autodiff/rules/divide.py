@@ -12,6 +12,7 @@ from onnx import NodeProto, helper
 
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.gates import channels_last
+from candor.autodiff.rules.moves import added, blocked, by_one
 
 __all__ = ["divided"]
 
@@ -27,18 +28,24 @@ def divided(op: Emitter, g: str, widths: Sequence[int]) -> list[str] | None:
     terms = _terms(op, g)
     if min(widths) < _NARROW:
         return None
-    if not any(_divisible(op, term) or channels_last(op, term) for term in terms):
+    if not any(_cheap(op, term) for term in terms):
         return None
     rows = [_parts(op, term, widths) for term in terms]
-    return [op.Sum(*parts) if len(parts) > 1 else parts[0] for parts in zip(*rows, strict=True)]
+    return [added(op, parts) for parts in zip(*rows, strict=True)]
 
 
 def _terms(op: Emitter, g: str) -> list[str]:
     node = op.graph.producer(g)
     if node is None or node.op_type not in {"Add", "Sum"}:
         return [g]
-    same = all(op.graph.shape(term) == op.graph.shape(g) for term in node.input)
-    return list(node.input) if same else [g]
+    if any(op.graph.shape(term) != op.graph.shape(g) for term in node.input):
+        return [g]
+    terms = [inner for term in node.input for inner in _terms(op, term)]
+    return terms if any(_cheap(op, term) for term in terms) else [g]
+
+
+def _cheap(op: Emitter, g: str) -> bool:
+    return _divisible(op, g) is not None or channels_last(op, g) is not None
 
 
 def _divisible(op: Emitter, g: str) -> NodeProto | None:
@@ -58,7 +65,8 @@ def _parts(op: Emitter, g: str, widths: Sequence[int]) -> list[str]:
         parts = op.Split(last, list(widths), axis=n + 1, outputs=len(widths))
         return [op.Transpose(part, perm=[0, n + 1, *range(1, n + 1)]) for part in parts]
     if node is None or kernels is None:
-        return list(op.Split(g, list(widths), axis=1, outputs=len(widths)))
+        parts = op.Split(g, list(widths), axis=1, outputs=len(widths))
+        return [by_one(op, part) if blocked(op, part) else part for part in parts]
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     ends = accumulate(widths, initial=0)
     return [op.Conv(node.input[0], kernels[start:end], **given) for start, end in pairwise(ends)]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from candor.autodiff.emitter import Emitter, Operand
 from candor.autodiff.rules.extents import unbroadcast
-from candor.autodiff.rules.gates import complement
+from candor.autodiff.rules.gates import complement, times
 from candor.autodiff.rules.table import ALL, Site, vjp
 from candor.autodiff.values import FLOATS
 
@@ -75,7 +75,7 @@ def mul(op: Emitter, at: Site) -> list[str | None]:
         if node is not None and node.op_type == "Sigmoid" and node.input[0] == value:
             # x * sigmoid(x), as Swish is exported: in one go, by half the passes over memory.
             slope = op.Add(op.Mul(at.y, complement(op, gate)), gate)
-            whole = op.Mul(at.g, slope)
+            whole = times(op, at, slope)
             return [whole, None] if place == 0 else [None, whole]
     return [unbroadcast(op, op.Mul(at.g, b), a, b), unbroadcast(op, op.Mul(at.g, a), b, a)]
 

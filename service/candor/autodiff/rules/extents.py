@@ -118,8 +118,17 @@ def unbroadcast(op: Emitter, g: str, like: str, *others: str) -> str:
             summed.append(axis)
     if not summed:
         return g
-    kept = op.ReduceSum(g, summed, keepdims=1)
+    kept = _summed(op, g, summed)
     return kept if lead == 0 else op.Squeeze(kept, list(range(lead)))
+
+
+def _summed(op: Emitter, g: str, axes: list[int]) -> str:
+    """Sum over axes that are kept; over space as a mean, which stays in the blocked layout."""
+    space = static((op.graph.shape(g) or ())[2:])
+    is_float = op.graph.dtype(g) == TensorProto.FLOAT
+    if is_float and space and axes == list(range(2, len(space) + 2)):
+        return op.Mul(op.GlobalAveragePool(g), float(np.prod(space, dtype=np.int64)))
+    return op.ReduceSum(g, axes, keepdims=1)
 
 
 def _aligned(shape: Shape | None, rank: int) -> Shape:

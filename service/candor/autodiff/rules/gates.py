@@ -11,8 +11,12 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from candor.autodiff.emitter import Emitter
+from candor.autodiff.rules.maxima import before_pool
+from candor.autodiff.rules.moves import blocked, numbers
+from candor.autodiff.rules.table import Site
+from candor.autodiff.rules.weave import each_part
 
-__all__ = ["below", "channels_last", "complement", "gated", "positive", "scaled"]
+__all__ = ["below", "channels_last", "complement", "gated", "positive", "scaled", "times"]
 
 _STEEP = 2.0**127  # times any normal float32 above zero: 1 or more
 
@@ -39,18 +43,43 @@ def complement(op: Emitter, y: str) -> str:
     return op.HardSigmoid(y, alpha=-1.0, beta=1.0)
 
 
-def gated(op: Emitter, g: str, y: str, gate: Callable[[Emitter, str], str]) -> str:
-    """Multiply g by a mask, made of y, of the same shape.
+def gated(op: Emitter, at: Site, gate: Callable[[Emitter, str], str]) -> str:
+    """Multiply the cotangent of y by a mask, made of y, that rises or falls with y.
 
-    Where g comes channels last, the mask is made there too: y leaves the blocked layout either
-    way, and the product then enters it without a transposition between.
+    Where it comes from the maxima over windows of y, those are masked: there are fewer of them.
+    """
+    found = at.woven.get(at.g)
+    pool = None if found is None else found.pool
+    if pool is not None and pool.x == at.y:
+        before = before_pool(op, at, lambda g: op.Mul(g, gate(op, pool.y)))
+        if before is not None:
+            return before
+    parted = None
+    if blocked(op, at.g, at.y):
+        parted = each_part(op, at, lambda part, take: op.Mul(part, gate(op, take(at.y))))
+    return _times(op, at.g, gate(op, at.y)) if parted is None else parted
+
+
+def times(op: Emitter, at: Site, factor: str) -> str:
+    """Multiply the cotangent at a site by a value of its shape, in parts where it comes so."""
+    parted = None
+    if blocked(op, at.g, factor):
+        parted = each_part(op, at, lambda part, take: op.Mul(part, take(factor)))
+    return _times(op, at.g, factor) if parted is None else parted
+
+
+def _times(op: Emitter, g: str, factor: str) -> str:
+    """Multiply g by a value of its shape.
+
+    Where it comes channels last, there: the factor leaves the blocked layout either way, and the
+    product then enters it without a transposition between.
     """
     last = channels_last(op, g)
     if last is None:
-        return op.Mul(g, gate(op, y))
+        return op.Mul(numbers(op, g), factor)
     n = (op.graph.rank(last) or 3) - 2
-    there = op.Transpose(y, perm=[0, *range(2, n + 2), 1])
-    return op.Transpose(op.Mul(last, gate(op, there)), perm=[0, n + 1, *range(1, n + 1)])
+    there = op.Transpose(factor, perm=[0, *range(2, n + 2), 1])
+    return op.Transpose(op.Mul(last, there), perm=[0, n + 1, *range(1, n + 1)])
 
 
 def channels_last(op: Emitter, g: str) -> str | None:

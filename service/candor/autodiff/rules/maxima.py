@@ -2,122 +2,167 @@
 
 The maximum of a window is the maximum over its rows of each row's maximum, and its first maximum
 (in the order of memory) is the first in the first such row. So a cotangent finds its element by
-k + k comparisons instead of k * k, and by element-wise operators that every provider has fast,
-where asking MaxPool for its indices and scattering by them is slow on CPUs.
+k + k comparisons instead of k * k, and what ONNX Runtime's CPU provider does in its blocked layout
+is enough for them, where asking MaxPool for its indices and scattering by them is slow.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import numpy as np
-from onnx import helper
+from onnx import TensorProto
 
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.extents import static
-from candor.autodiff.rules.phases import interleave
-from candor.autodiff.rules.table import Site
-from candor.autodiff.rules.window import Window
+from candor.autodiff.rules.moves import added, by_one, moved
+from candor.autodiff.rules.table import Site, Woven
+from candor.autodiff.rules.weave import weave
+from candor.autodiff.rules.window import Window, window
 
-__all__ = ["unpool"]
+__all__ = ["before_pool", "unpool"]
+
+_BLOCK = 16  # channels; poolings of others leave the blocked layout, which convolutions fill up
+_STEEP = 2.0**127  # times any normal float32 above zero: 1 or more
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
-    """The maximum along one spatial axis, of arrays [n, *shape] with their channels last."""
+class _Grid:
+    """What one pooling pulls back: its windows, their extents x, their results y, the maxima.
 
-    axis: int
-    shape: tuple[int, ...]
-    result: int
-    kernel: int
-    stride: int
-    begin: int
+    `maxima[a]` are over the windows of the axes from a on: the last is the operand, the first the
+    result of the node.
+    """
+
+    view: Window
+    x: tuple[int, ...]
+    y: tuple[int, ...]
+    maxima: tuple[str, ...]
 
 
-def unpool(op: Emitter, at: Site, view: Window) -> str | None:
+def unpool(op: Emitter, at: Site) -> str | None:
     """Give each cotangent to its window's first maximum; None where this form does not fit.
 
-    Extents must be known, the kernel undilated and at least as large as the stride.
+    It must be float32, extents known, the kernel undilated and at least as large as the stride.
     """
-    extents, results = static(at.shape(0)[1:]), static((op.graph.shape(at.y) or ())[2:])
+    grid, g = _grid(op, at), at.g
+    if grid is None:
+        return None
+    if int((op.graph.shape(g) or ())[1] or 0) % _BLOCK:
+        maxima = (*(by_one(op, value) for value in grid.maxima[:-1]), at.x)
+        grid, g = replace(grid, maxima=maxima), by_one(op, g)
+    parts: dict[tuple[int, ...], str] = {(): g}
+    for _ in grid.x:
+        parts = {
+            (*key, phase): part
+            for key, pulled in parts.items()
+            for phase, part in enumerate(_pulled(op, pulled, key, grid))
+        }
+    return weave(op, at.woven, Woven(parts, grid.view.strides, pool=at), grid.x)
+
+
+def _grid(op: Emitter, at: Site) -> _Grid | None:
+    view = window(at, at.integers("kernel_shape"))
+    extents, results = static(at.shape(0)[1:]), static((op.graph.shape(at.g) or (None, None))[1:])
     if extents is None or results is None or set(view.dilations) != {1}:
         return None
-    fits = all(k >= s for k, s in zip(view.kernel, view.strides, strict=True))
-    if not fits or min((*view.begins, *view.ends)) < 0:
+    if static((op.graph.shape(at.y) or (None, None))[1:]) != results:
         return None
-    n = len(results)
-    stages, maxima = [], [_last(op, at.x, n)]
-    shape, value = [*extents[1:], extents[0]], at.x
-    for axis in reversed(range(n)):
-        stage = _Stage(
-            axis, tuple(shape), results[axis], view.kernel[axis], view.strides[axis],
-            view.begins[axis],
-        )  # fmt: skip
-        stages.append(stage)
-        value = _along(op, value, stage, n) if axis else at.y
-        maxima.append(_last(op, value, n))
-        shape[axis] = results[axis]
-    g = _last(op, at.g, n)
-    for stage, below, top in zip(stages[::-1], maxima[-2::-1], maxima[::-1], strict=False):
-        g = _pulled(op, g, below, top, stage)
-    return op.Transpose(g, perm=[0, n + 1, *range(1, n + 1)])
+    x, y = extents[1:], results[1:]
+    axes = zip(view.kernel, view.strides, x, strict=True)
+    fits = all(kernel >= stride <= extent for kernel, stride, extent in axes)
+    single = op.graph.dtype(at.x) == TensorProto.FLOAT  # the runtime convolves no float64
+    if not fits or not single or min((*view.begins, *view.ends)) < 0:
+        return None
+    if y != _counts(view, x, ceil=bool(at.integer("ceil_mode", 0))):
+        return None  # onnx 1.23 infers a window too many in the padding alone, before opset 22
+    maxima = [at.x]
+    for axis in reversed(range(1, len(y))):
+        maxima.append(_along(op, maxima[-1], axis, view, y[axis]))
+    return _Grid(view, x, y, (at.y, *maxima[::-1]))
 
 
-def _last(op: Emitter, value: str, n: int) -> str:
-    return op.Transpose(value, perm=[0, *range(2, n + 2), 1])
+def _counts(view: Window, extents: tuple[int, ...], *, ceil: bool) -> tuple[int, ...]:
+    """Return how many windows there are: each begins within the operand or the padding before."""
+    counts = []
+    for axis, extent in enumerate(extents):
+        begin, stride = view.begins[axis], view.strides[axis]
+        room = extent + begin + view.ends[axis] - view.kernel[axis]
+        counts.append((-(-room // stride) if ceil else room // stride) + 1)
+        if ceil and (counts[-1] - 1) * stride >= extent + begin:
+            counts[-1] -= 1
+    return tuple(counts)
 
 
-def _along(op: Emitter, x: str, stage: _Stage, n: int) -> str:
+def before_pool(op: Emitter, at: Site, change: Callable[[str], str]) -> str | None:
+    """Change what a MaxPool passes back before it does, where there is less of it.
+
+    None if the cotangent at this site does not come from one.
+    """
+    found = at.woven.get(at.g)
+    if found is None or found.pool is None:
+        return None
+    pool = found.pool
+    return unpool(op, replace(pool, cotangents=(change(pool.g), *pool.cotangents[1:])))
+
+
+def _along(op: Emitter, x: str, axis: int, view: Window, count: int) -> str:
     """Take the maximum along one axis of x [n, c, *spatial]."""
-    one = [1] * n
-    kernel, strides, begins, ends = [*one], [*one], [0] * n, [0] * n
-    axis, extent = stage.axis, stage.shape[stage.axis]
-    kernel[axis], strides[axis], begins[axis] = stage.kernel, stage.stride, stage.begin
-    reach = (stage.result - 1) * stage.stride + stage.kernel - stage.begin - extent
-    ends[axis] = max(0, reach)
+    n = len(view.kernel)
+    kernel, strides, begins, ends = [1] * n, [1] * n, [0] * n, [0] * n
+    kernel[axis], strides[axis], begins[axis] = (
+        view.kernel[axis], view.strides[axis], view.begins[axis],
+    )  # fmt: skip
+    extent = (op.graph.shape(x) or ())[axis + 2]
+    last = (count - 1) * strides[axis] + kernel[axis] - begins[axis]
+    ends[axis] = max(0, last - int(extent or 0))
     return op.MaxPool(x, kernel_shape=kernel, strides=strides, pads=[*begins, *ends])
 
 
-def _pulled(op: Emitter, g: str, x: str, top: str, stage: _Stage) -> str:
-    """Carry cotangents of the maxima `top` to the first equal element of x in each window."""
-    rest, taken = g, []
-    for tap in range(stage.kernel - 1):
-        hit = op.Equal(_tapped(op, x, stage, tap), top)
-        taken.append(op.Mul(rest, op.Cast(hit, to=op.graph.dtype(g))))
-        rest = op.Sub(rest, taken[-1])
-    taken.append(rest)
-    count = -(-stage.shape[stage.axis] // stage.stride)
-    phases: list[list[str]] = [[] for _ in range(stage.stride)]
-    for tap, part in enumerate(taken):
-        shift, phase = divmod(tap - stage.begin, stage.stride)
-        margins = (shift, count - stage.result - shift)
-        phases[phase].append(_padded(op, part, stage, margins, 0.0))
-    sums = [op.Sum(*parts) if len(parts) > 1 else parts[0] for parts in phases]
-    shape = list(stage.shape)
-    shape[stage.axis] = count
-    whole = interleave(op, sums, tuple(shape), stage.axis)
-    if count * stage.stride == stage.shape[stage.axis]:
-        return whole
-    return op.Slice(whole, [0], [stage.shape[stage.axis]], [stage.axis + 1])
+def _pulled(op: Emitter, g: str, key: tuple[int, ...], grid: _Grid) -> list[str]:
+    """Carry the cotangents of maxima to the first equal element below, along the next axis.
+
+    `key` says which rows (columns, ...) of the axes before g is for. One result for each phase of
+    the stride: the cotangents of every s-th element.
+    """
+    axis, view = len(key), grid.view
+    stride, begin, taps = view.strides[axis], view.begins[axis], view.kernel[axis]
+    count, top, below = grid.y[axis], grid.maxima[axis], grid.maxima[axis + 1]
+    shape = list(static((op.graph.shape(g) or ())[2:]) or ())
+    rest = [0] * (len(shape) - axis - 1)
+
+    def cut(value: str, first: int, size: int, step: int = 1, factor: float = 1.0) -> str:
+        """Take elements along the axis; of values with all rows of the axes before it, those."""
+        whole = value in (top, below)
+        before = list(key) if whole else [0] * axis
+        strides = list(view.strides[:axis]) if whole else [1] * axis
+        sizes = [*shape[:axis], size, *shape[axis + 1 :]]
+        strides = [*strides, step, *[1] * len(rest)]
+        return moved(op, value, [*before, first, *rest], strides, sizes, factor)
+
+    phases: list[list[str]] = [[] for _ in range(stride)]
+    extents = [-(-(grid.x[axis] - phase) // stride) for phase in range(stride)]
+    for tap in range(taps):
+        shift, phase = divmod(tap - begin, stride)
+        elements = extents[phase]
+        low, high = max(0, -shift), min(count, elements - shift)  # windows that hold the tap
+        if low >= high:
+            continue
+        if tap == taps - 1:  # nothing is left to others
+            phases[phase].append(cut(g, -shift, elements))
+            continue
+        size, first = high - low, stride * low + tap - begin
+        gap = op.Add(cut(below, first, size, stride, -1.0), cut(top, low, size))
+        hit = op.Mul(cut(g, low, size), _zero(op, gap))
+        phases[phase].append(cut(hit, -shift - low, elements))
+        g = op.Add(cut(hit, -low, count, 1, -1.0), g)
+    return [
+        added(op, parts or [cut(g, 0, elements, 1, 0.0)])
+        for parts, elements in zip(phases, extents, strict=True)
+    ]
 
 
-def _tapped(op: Emitter, x: str, stage: _Stage, tap: int) -> str:
-    """Return the element that each window has at one tap, the lowest number beyond the edge."""
-    extent, stride = stage.shape[stage.axis], stage.stride
-    offset = tap - stage.begin
-    if stride == 1:  # both ends in one pass: what sticks out is padded, the rest cut
-        margins = (-offset, stage.result + offset - extent)
-        return _padded(op, x, stage, margins, -np.inf)
-    first = max(0, -(offset // stride))
-    end = min(stage.result, (extent - 1 - offset) // stride + 1)
-    axis = [stage.axis + 1]
-    start, stop = first * stride + offset, (end - 1) * stride + offset + 1
-    inside = op.Slice(x, [start], [stop], axis, [stride])
-    return _padded(op, inside, stage, (first, stage.result - end), -np.inf)
+def _zero(op: Emitter, gap: str) -> str:
+    """Return 1 where a gap >= 0 is 0, and 0 elsewhere, by a steep ramp.
 
-
-def _padded(op: Emitter, value: str, stage: _Stage, margins: tuple[int, int], fill: float) -> str:
-    if not any(margins):
-        return value
-    pads = [0] * 2 * (len(stage.shape) + 1)  # of all axes: ONNX Runtime 1.31 mistakes a choice
-    pads[stage.axis + 1], pads[stage.axis + 2 + len(stage.shape)] = margins
-    dtype = helper.tensor_dtype_to_np_dtype(op.graph.dtype(value))
-    return op.Pad(value, pads, np.array(fill, dtype))
+    The runtime fuses it with the sum, and that with the convolution before it.
+    """
+    return op.HardSigmoid(gap, alpha=-_STEEP, beta=1.0)

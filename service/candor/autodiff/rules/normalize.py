@@ -3,7 +3,9 @@
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.extents import reshape_like
 from candor.autodiff.rules.gates import scaled
+from candor.autodiff.rules.maxima import before_pool
 from candor.autodiff.rules.table import Site, vjp
+from candor.autodiff.rules.weave import each_part
 
 __all__: list[str] = []
 
@@ -26,7 +28,10 @@ def batch_normalization(op: Emitter, at: Site) -> list[str]:
     if at.integer("training_mode", 0):
         raise at.refusal("it is in training mode, where the batch's own statistics count")
     _, scale, _, _, variance = at.node.input
-    return [scaled(op, at.g, scale, variance, at.number("epsilon", 1e-5))]
+    epsilon = at.number("epsilon", 1e-5)
+    early = before_pool(op, at, lambda g: scaled(op, g, scale, variance, epsilon))
+    early = early or each_part(op, at, lambda part, _: scaled(op, part, scale, variance, epsilon))
+    return [early or scaled(op, at.g, scale, variance, epsilon)]
 
 
 @vjp("LayerNormalization")

@@ -44,8 +44,7 @@ def max_pool(op: Emitter, at: Site) -> list[str]:
     The indices come from a second MaxPool: asked for them, ONNX Runtime's CPU provider leaves its
     fast kernel, and the way forward keeps that. They count through the whole tensor.
     """
-    view = window(at, at.integers("kernel_shape"))
-    if (stepwise := unpool(op, at, view)) is not None:
+    if (stepwise := unpool(op, at)) is not None:
         return [stepwise]
     _, indices = op.emit("MaxPool", [at.x], at.attributes(*_MAX_POOL), outputs=2)
     flat = op.ConstantOfShape(op.Reshape(op.Size(at.x), [1]), value=zero_like(op, at.x))

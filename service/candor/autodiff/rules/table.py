@@ -5,7 +5,7 @@ operator that is in none of the three tables is refused when it lies on the way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "Apply",
     "Rule",
     "Site",
+    "Woven",
     "key",
     "vjp",
 ]
@@ -43,6 +44,7 @@ class Site:
     `cotangents` has an entry per output, None for those that nothing on the way depends on; a rule
     runs only if at least one is given. `walk` differentiates a graph, such as the node's body:
     (graph, cotangents of values, values) -> a cotangent for each, None if nothing depends on it.
+    `woven` are the cotangents that were put together of parts so far.
     """
 
     graph: Graph
@@ -50,6 +52,7 @@ class Site:
     cotangents: tuple[str | None, ...]
     wanted: frozenset[int]
     walk: Walk
+    woven: "dict[str, Woven]" = field(default_factory=dict)
 
     @property
     def g(self) -> str:
@@ -121,6 +124,20 @@ class Site:
     def refusal(self, reason: str) -> UnsupportedOperator:
         """Make the error that says why this node cannot be differentiated."""
         return UnsupportedOperator(key(self.node), self.node.name or self.node.output[0], reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Woven:
+    """What a cotangent [n, c, *spatial] was put together of, for rules that need not have it whole.
+
+    `parts` are named by their first elements and hold every s-th element from there along each
+    axis, s of `strides`; those that are zero are left out. `pool` is the MaxPool that passed it
+    back, if one did.
+    """
+
+    parts: Mapping[tuple[int, ...], str]
+    strides: tuple[int, ...]
+    pool: Site | None = None
 
 
 Apply = Callable[[Emitter, Site], Sequence[str | None]]
