@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def _lines(table: Table) -> str:
 
 
 def _literal(value: Value) -> str:
-    """Return TOML; a list of more than six strings goes one a line."""
+    """Return TOML; a list of more than six strings goes one a line, numbers fill theirs."""
     if isinstance(value, str):
         # A literal string keeps a regular expression readable; ''' covers its single quotes.
         if "\\" in value:
@@ -32,6 +33,11 @@ def _literal(value: Value) -> str:
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     items = [_literal(item) for item in value]
+    if len(items) > 6 and not isinstance(value[0], str):
+        filled = textwrap.fill(
+            ", ".join(items), 96, initial_indent="    ", subsequent_indent="    "
+        )
+        return f"[\n{filled},\n]"
     if len(items) > 6:
         return "[\n" + "".join(f"    {item},\n" for item in items) + "]"
     return f"[{', '.join(items)}]"

@@ -37,6 +37,7 @@ class Model:
         source, result: the graph's input and output.
         example: shape of an input to export with.
         section: the manifest's `[input]`.
+        statistics: the training rows -> further tables of the manifest's `[input]`.
         prepare: the same in torch, stored rows to inputs.
         explain: the manifest's `[explain]`.
         limits: lines for the card.
@@ -65,6 +66,7 @@ class Model:
     names: Mapping[str, str] = field(default_factory=dict)
     ragged: bool = False
     baselines: Callable[[Path], list[Row]] = _nothing
+    statistics: Callable[[Samples], Mapping[str, Table]] | None = None
     seeds: int = 3
     served: bool = True
 

@@ -55,7 +55,7 @@ def publish(name: str, model: Model, runs: Sequence[Run], root: Path, target: Pa
     first = runs[0]
     if model.served:
         save(first.exported, target / "1" / "model.onnx")
-        _write_manifest(model, target)
+        _write_manifest(model, root, target)
     rows = [*_scores(model, runs), *model.baselines(root), *_facts(first, model.recipe.epochs)]
     write_card(target / "CARD.md", _card(name, model, rows))
     say(f"{name}: {', '.join(f'{what} {value}' for what, value in rows)}")
@@ -104,7 +104,7 @@ def _facts(run: Run, epochs: int) -> list[Row]:
     ]
 
 
-def _write_manifest(model: Model, target: Path) -> None:
+def _write_manifest(model: Model, root: Path, target: Path) -> None:
     top: Table = {
         "title": model.title,
         "licence": model.data.licence,
@@ -112,8 +112,9 @@ def _write_manifest(model: Model, target: Path) -> None:
     }
     if model.task is not RECONSTRUCT:
         top = {**top, "labels": model.data.labels, "activation": "softmax"}
-    both = {"input": model.section, "explain": model.explain}
-    tables = {key: table for key, table in both.items() if table}
+    statistics = model.statistics(model.data.load(root, "train")) if model.statistics else {}
+    every = {"input": model.section, **statistics, "explain": model.explain}
+    tables = {key: table for key, table in every.items() if table}
     write_manifest(target / "model.toml", top, tables)
 
 

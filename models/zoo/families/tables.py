@@ -12,11 +12,13 @@ from torch import Tensor
 
 from zoo.card import percent
 from zoo.export import Port
+from zoo.manifest import Table
 from zoo.model import Model, Row
 from zoo.networks.tabular import Columns, RecordNet
 from zoo.recipe import Recipe
 from zoo.sets.adult import ADULT, CATEGORIES, COLUMNS
 from zoo.sets.samples import Array, Samples
+from zoo.statistics import column_tables
 
 RECORD = Port("record", {0: "n"})
 SKEWED = ("fnlwgt", "capital gain", "capital loss")
@@ -31,6 +33,11 @@ LAYOUT = Columns(
 def as_floats(records: Array) -> Tensor:
     """Return records [n, f] as the network takes them."""
     return torch.from_numpy(records)
+
+
+def statistics(rows: Samples) -> Mapping[str, Table]:
+    """Return what the columns held, for the manifest."""
+    return column_tables(rows.inputs, COLUMNS, CATEGORIES)
 
 
 def logistic_regression(root: Path) -> list[Row]:
@@ -74,6 +81,7 @@ MODELS: Mapping[str, Model] = {
         source=RECORD,
         example=(2, len(COLUMNS)),
         section={"kind": "tabular", "name": RECORD.name, "features": COLUMNS},
+        statistics=statistics,
         prepare=as_floats,
         baselines=logistic_regression,
         limits=(

@@ -101,6 +101,9 @@ def _drawing(
     if model.kind == "series":
         return series_picture(attribution, None if bare else tensor[0], width=_WIDTHS["series"])
     names = row.names or COLUMNS
+    match answer.trust.get("figures"):
+        case {"conditions": list(conditions)} if row.names:  # else they would tell the row
+            names = [str(condition) for condition in conditions]
     return bars_picture(attribution, names, width=_WIDTHS["tabular"], max_bars=_BARS)
 
 
