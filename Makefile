@@ -132,8 +132,9 @@ $(STAMPS)/reference: $(STAMPS)/dev requirements/torch.txt requirements/torch-pee
 	@touch $@
 
 $(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/buf.sh scripts/deploy_tools.sh requirements/deploy.txt
-	@echo "programs: redis-server, prometheus, buf, and what checks deploy/"
+	@echo "programs: redis-server, openssl, prometheus, buf, and what checks deploy/"
 	@scripts/debian.sh tool redis-server redis-server
+	@scripts/debian.sh tool openssl openssl
 	@scripts/debian.sh tool promtool prometheus
 	@scripts/debian.sh tool prometheus prometheus
 	@scripts/buf.sh

@@ -24,6 +24,7 @@ class Server:
     Attributes:
         grpc_target: host:port for a channel.
         http_url, metrics_url: of the HTTP and the metrics port, without a trailing slash.
+        health_target: host:port of the port for probes; "" where there is none.
         process: the server's own.
         log: file that holds its standard error.
     """
@@ -31,6 +32,7 @@ class Server:
     grpc_target: str
     http_url: str
     metrics_url: str
+    health_target: str
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -69,8 +71,9 @@ def running(
         ready = _wait_ready(process, log)
         yield Server(
             grpc_target=ready["grpc"],
-            http_url=f"http://{ready['http']}",
+            http_url=f"{'https' if ready['tls'] else 'http'}://{ready['http']}",
             metrics_url=f"http://{ready['metrics']}",
+            health_target=ready["health"],
             process=process,
             log=log,
         )

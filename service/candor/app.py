@@ -12,7 +12,6 @@ import warnings
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic, perf_counter
 
 import uvloop
@@ -22,13 +21,19 @@ from candor import __version__
 from candor.engine.digest import cache_secret
 from candor.engine.engine import Engine
 from candor.engine.house import House
-from candor.engine.redis_cache import RedisCache, open_redis
-from candor.engine.tiers import Tiers, memory_tier
 from candor.engine.workers import Limits, Workers
-from candor.errors import InvalidOption
 from candor.log import start_logging
 from candor.metrics import Metrics
+from candor.opening import (
+    Doors,
+    open_cache,
+    open_doors,
+    open_keys,
+    open_tls,
+    secret_material,
+)
 from candor.result import ModelId
+from candor.runtime.joining import Batching
 from candor.runtime.model import Model, ModelPolicy, load_model
 from candor.runtime.repository import Folder
 from candor.runtime.session import SessionPolicy
@@ -36,9 +41,6 @@ from candor.runtime.store import Store
 from candor.settings import Settings
 from candor.wire.call import Frame
 from candor.wire.health import Readiness
-from candor.wire.http import http_app, metrics_app, serving_http
-from candor.wire.rest import rest_routes
-from candor.wire.server import start_grpc
 from candor.wire.services import Services
 from candor.wire.triton_metrics import TritonMetrics
 
@@ -60,12 +62,10 @@ class Service:
     """A service that answers.
 
     Attributes:
-        grpc_address, http_address, metrics_address: host and port, as bound (never port 0).
+        doors: its ports.
     """
 
-    grpc_address: str
-    http_address: str
-    metrics_address: str
+    doors: Doors
     engine: Engine
     store: Store[Model]
     readiness: Readiness
@@ -80,17 +80,19 @@ async def serving(settings: Settings) -> AsyncGenerator[Service, None]:
         InvalidOption: a setting that cannot be followed.
         OSError: an address that cannot be bound.
     """
+    tls = open_tls(settings)
     metrics = Metrics(_registry())
     readiness = Readiness()
-    frame = Frame(metrics, settings.max_message_bytes)
+    keys = open_keys(settings)
+    frame = Frame(metrics, settings.max_message_bytes, keys, settings.max_json_bytes)
     store = _store(settings, frame)
     if settings.triton_metrics:
         metrics.registry.register(TritonMetrics(store, frame))
     await asyncio.to_thread(store.load_all)
     limits = Limits(settings.workers, settings.predict_queue, settings.explain_queue)
     async with AsyncExitStack() as stack:
-        secret = cache_secret(_secret_material(settings))
-        cache = _cache(settings, metrics, secret)
+        secret = cache_secret(secret_material(settings))
+        cache = open_cache(settings, metrics, secret)
         stack.push_async_callback(cache.close)
         if not await cache.ping():
             _LOG.warning("Redis does not answer; serving without it until it does")
@@ -104,21 +106,15 @@ async def serving(settings: Settings) -> AsyncGenerator[Service, None]:
         )
         control = settings.repository_mode == "explicit"
         services = Services(engine, store, readiness, frame, control)
-        http = await stack.enter_async_context(
-            serving_http(http_app(readiness, rest_routes(services)), settings.http_address)
-        )
-        scrape = await stack.enter_async_context(
-            serving_http(metrics_app(readiness, metrics.registry), settings.metrics_address)
-        )
-        rpc = await start_grpc(settings.grpc_address, services)
+        doors = await stack.enter_async_context(open_doors(settings, services, tls))
         readiness.set("ready")
         try:
-            yield Service(rpc.address, http, scrape, engine, store, readiness)
+            yield Service(doors, engine, store, readiness)
         finally:
             readiness.set("draining")
             until = monotonic() + settings.drain_s
             drained = asyncio.create_task(workers.drain(settings.drain_s))
-            await rpc.stop(settings.drain_s)
+            await doors.rpc.stop(settings.drain_s)
             await drained
             _LOG.info("drained", extra={"left_s": round(until - monotonic(), 3)})
 
@@ -148,9 +144,11 @@ async def _serve(settings: Settings) -> None:
             "ready",
             extra={
                 "version": __version__,
-                "grpc": service.grpc_address,
-                "http": service.http_address,
-                "metrics": service.metrics_address,
+                "grpc": service.doors.rpc.address,
+                "http": service.doors.http,
+                "metrics": service.doors.metrics,
+                "health": service.doors.health,
+                "tls": bool(settings.tls_cert),
                 "models": [f"{e.name}/{e.version}: {e.state}" for e in service.store.entries()],
                 "started_s": round(perf_counter() - began, 3),
             },
@@ -185,6 +183,7 @@ def _store(settings: Settings, frame: Frame) -> Store[Model]:
         session=SessionPolicy(settings.providers, settings.intra_op_threads),
         max_image_pixels=settings.max_image_pixels,
         on_run=ran,
+        batching=Batching(settings.max_batch_size, settings.max_queue_delay_ms / 1000),
     )
     store = Store(settings.model_root, load, model_name=settings.model_name, on_drop=drop)
     return store
@@ -193,36 +192,6 @@ def _store(settings: Settings, frame: Frame) -> Store[Model]:
 def _log_model(event: str, model: Model, **fields: str | float) -> None:
     identity = {"model": model.id.name, "version": model.id.version, "digest": model.id.digest}
     _LOG.info(event, extra={**identity, **fields})
-
-
-def _cache(settings: Settings, metrics: Metrics, secret: bytes) -> Tiers:
-    memory = memory_tier(settings.cache_memory_bytes, settings.cache_ttl_s)
-    redis = None
-    if settings.redis_url:
-        try:
-            client = open_redis(settings.redis_url, settings.redis_timeout_ms / 1000)
-        except ValueError as error:
-            # The URL may hold a password: it is not repeated.
-            raise InvalidOption(f"redis_url is not one that Redis understands: {error}") from error
-        redis = RedisCache(
-            client,
-            metrics,
-            namespace=settings.cache_namespace,
-            ttl_s=settings.cache_ttl_s,
-            timeout_s=settings.redis_timeout_ms / 1000,
-        )
-    return Tiers(memory, redis, metrics, secret)
-
-
-def _secret_material(settings: Settings) -> bytes:
-    if not settings.cache_key_file:
-        return settings.cache_namespace.encode()
-    try:
-        return Path(settings.cache_key_file).read_bytes()
-    except OSError as error:
-        raise InvalidOption(
-            f"cache_key_file '{settings.cache_key_file}' cannot be read: {error.strerror}"
-        ) from error
 
 
 def _registry() -> CollectorRegistry:

@@ -14,6 +14,8 @@ CandorError
 ├── DeadlineExceeded         the caller's time ran out
 ├── Cancelled                the caller went away
 ├── Unavailable              the server is starting or draining
+├── Unauthenticated          the server asks for a key, and this call has none of its keys
+├── PermissionDenied         the key is known, and may not do this
 └── InternalError            a defect of candor's own
 
 Errors know nothing of gRPC or HTTP: `wire.status` maps each kind to both, once. A message says what
@@ -34,7 +36,9 @@ __all__ = [
     "InvalidTarget",
     "NotFound",
     "Overloaded",
+    "PermissionDenied",
     "TooLarge",
+    "Unauthenticated",
     "Unavailable",
     "Unsupported",
     "UnsupportedOperator",
@@ -105,7 +109,7 @@ class TooLarge(CandorError):
 
 
 class Overloaded(CandorError):
-    """Refused because a queue is full."""
+    """Refused because a queue is full, or a key's limit is reached."""
 
     kind = "overloaded"
 
@@ -130,6 +134,18 @@ class Unavailable(CandorError):
     """The server is starting or draining."""
 
     kind = "unavailable"
+
+
+class Unauthenticated(CandorError):
+    """The server asks for a key, and the call has none, or none that is known."""
+
+    kind = "unauthenticated"
+
+
+class PermissionDenied(CandorError):
+    """The key may not do this; another might."""
+
+    kind = "permission_denied"
 
 
 class InternalError(CandorError):

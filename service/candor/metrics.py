@@ -113,7 +113,7 @@ class Metrics:
         self._families.queue_seconds.labels(model, work_class).observe(seconds)
 
     def shed(self, model: str, work_class: WorkClass, reason: str) -> None:
-        """Count work that was refused or dropped: `queue_full`, `deadline`, `draining`."""
+        """Count work refused or dropped: `queue_full`, `crowded_out`, `deadline`, `draining`."""
         self._families.shed.labels(model, work_class, reason).inc()
 
     # Models -----------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class Metrics:
         self._families.model_info.remove(model.name, model.version, model.digest, provider)
 
     def fidelity(self, model: str, method: str, value: float) -> None:
-        """Record how far an explanation may be trusted, 1 at best (R², 1 - completeness gap)."""
+        """Record how far an explanation may be trusted, 1 at best (R², 1 - gap, correlation)."""
         self._families.fidelity.labels(model, method).observe(value)
 
     # Cache ------------------------------------------------------------------------------------
@@ -192,7 +192,8 @@ def _declare(registry: CollectorRegistry) -> _Families:
             "candor_requests_total", "Answers by model, version, method and status code.",
             "model", "version", "method", "code"),
         request_seconds=histogram(
-            "candor_request_seconds", "Time from the request's arrival to its answer.",
+            "candor_request_seconds",
+            "Time from the request's arrival to the method's answers, written.",
             "model", "method", buckets=_REQUEST_S),
         queue_seconds=histogram(
             "candor_queue_seconds", "Time that work waited before it first ran.",
@@ -229,7 +230,7 @@ def _declare(registry: CollectorRegistry) -> _Families:
             "model", "class", "reason"),
         fidelity=histogram(
             "candor_explanation_fidelity",
-            "How faithful explanations were: R², or 1 - the relative completeness gap.",
+            "How faithful explanations were: R², 1 - completeness gap, or a correlation.",
             "model", "method", buckets=_FIDELITY),
         model_info=gauge(
             "candor_model_info", "1 for each model version that is served.",

@@ -6,6 +6,8 @@ from typing import Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
 
+from candor.geometry import Geometry, Kind
+
 __all__ = [
     "Array",
     "Attribution",
@@ -28,6 +30,7 @@ __all__ = [
     "Tensors",
     "TextView",
     "Texts",
+    "TrustLevel",
     "View",
 ]
 
@@ -36,6 +39,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 Explained = Literal["score", "probability"]
 """What an explanation explains: the value before the softmax (or sigmoid), or the one after."""
+
+TrustLevel = Literal["basic", "full"]
+"""The figures that a method affords, or all that can be measured of its answer."""
 
 CacheStatus = Literal["hit", "miss", "coalesced", "bypass"]
 
@@ -153,31 +159,7 @@ class Encoded:
 
 # What a model does for an explanation -------------------------------------------------------
 
-Kind = Literal["image", "tokens", "series", "tabular"]
 CamFormula = Literal["cam", "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam"]
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """How a row is laid out.
-
-    Attributes:
-        kind: image, tokens, series or tabular.
-        channel_axis: axis of the row's (not the batch's) shape that holds channels: image nchw 0,
-            nhwc 2; series [t, f] 1; None where a position has no channels (tokens, tabular, and
-            series [t]).
-        pad: token id of padding, for tokens; else None.
-        unknown: token id of the unknown word, for tokens; else None.
-        baseline: the model's own "feature absent", where its manifest names one; else None.
-        n_ids: how many token ids the model knows, for tokens; else, or where unknown, None.
-    """
-
-    kind: Kind
-    channel_axis: int | None
-    pad: int | None = None
-    unknown: int | None = None
-    baseline: float | None = None
-    n_ids: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

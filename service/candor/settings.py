@@ -13,72 +13,22 @@ from typing import Any, NamedTuple
 
 from candor.engine.cores import usable_cores
 from candor.errors import InvalidOption
+from candor.values import (
+    address,
+    address_or_none,
+    flag,
+    milliseconds,
+    names,
+    not_negative,
+    one_of,
+    positive,
+    seconds,
+)
 
 __all__ = ["ENVIRONMENT_PREFIX", "SETTINGS", "Setting", "Settings", "load_settings"]
 
 ENVIRONMENT_PREFIX = "CANDOR_"
 _COMPUTED = "the cores at hand"
-
-
-def _whole(text: str, least: int) -> int:
-    # Words of our own: Python's speak of literals and bases.
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise ValueError(f"expected a whole number of at least {least}")
-    return value
-
-
-def _positive(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _not_negative(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 10**9:
-        raise ValueError("expected a number of seconds, 0 or more")
-    return value
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise ValueError("expected at least one name, separated by commas")
-    return names
-
-
-def _address(text: str) -> str:
-    host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("expected host:port, for example 127.0.0.1:8001")
-    return text
-
-
-_FLAGS = {"true": True, "1": True, "false": False, "0": False}
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in _FLAGS:
-        raise ValueError("expected true or false")
-    return _FLAGS[text.lower()]
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"expected one of {', '.join(words)}")
-        return text
-
-    return parse
 
 
 def _setting(default: object, parse: Callable[[str], object], help_: str, unit: str = "") -> Any:
@@ -100,46 +50,88 @@ class Settings:
     )
     repository_mode: str = _setting(
         "none",
-        _one_of("none", "explicit"),
+        one_of("none", "explicit"),
         "explicit: models may be loaded and unloaded on request; none: they stay as at the start",
     )
     providers: tuple[str, ...] = _setting(
         ("cuda", "cpu"),
-        _names,
+        names,
         "ONNX Runtime providers in order of preference; absent ones are skipped",
     )
-    intra_op_threads: int = _setting(1, _positive, "threads inside one ONNX Runtime run", "threads")
+    intra_op_threads: int = _setting(1, positive, "threads inside one ONNX Runtime run", "threads")
     workers: int = _setting(
         usable_cores,
-        _positive,
+        positive,
         "ONNX Runtime runs at the same time",
         "threads",
     )
-    grpc_address: str = _setting("127.0.0.1:8001", _address, "where gRPC listens")
-    http_address: str = _setting("127.0.0.1:8000", _address, "where HTTP listens")
-    metrics_address: str = _setting("127.0.0.1:8002", _address, "where /metrics listens")
+    max_batch_size: int = _setting(
+        32,
+        positive,
+        "rows of a run that waiting requests share, where it is worth it; 1: none is shared",
+        "rows",
+    )
+    max_queue_delay_ms: float = _setting(
+        0.0, milliseconds, "how long a request may wait for others to share its run", "ms"
+    )
+    grpc_address: str = _setting("127.0.0.1:8001", address, "where gRPC listens")
+    http_address: str = _setting("127.0.0.1:8000", address, "where HTTP listens")
+    metrics_address: str = _setting("127.0.0.1:8002", address, "where /metrics listens")
+    health_address: str = _setting(
+        "",
+        address_or_none,
+        "where gRPC health answers without TLS and without a key, for probes; empty: nowhere else",
+    )
+    tls_cert: str = _setting(
+        "", str, "PEM file with the server's certificate and its chain; empty: no TLS"
+    )
+    tls_key: str = _setting("", str, "PEM file with that certificate's private key")
+    tls_client_ca: str = _setting(
+        "", str, "PEM file with the authorities of which a caller needs a certificate; empty: none"
+    )
+    api_keys_file: str = _setting(
+        "", str, "TOML file of the keys that callers have to show; empty: everybody may call"
+    )
+    reflection: bool = _setting(
+        default=True,
+        parse=flag,
+        help_="whether gRPC tells what it serves to clients without protos",
+    )
     triton_metrics: bool = _setting(
-        default=False, parse=_flag, help_="whether /metrics also has Triton's nv_inference_* names"
+        default=False, parse=flag, help_="whether /metrics also has Triton's nv_inference_* names"
     )
     max_message_bytes: int = _setting(
-        64 * 2**20, _positive, "largest message taken or sent, over gRPC and HTTP", "bytes"
+        64 * 2**20, positive, "largest message taken or sent, over gRPC and HTTP", "bytes"
+    )
+    max_json_bytes: int = _setting(
+        16 * 2**20, positive, "largest JSON taken over HTTP, what is binary not counted", "bytes"
     )
     max_image_pixels: int = _setting(
-        64 * 10**6, _positive, "largest picture decoded, width times height", "pixels"
+        64 * 10**6, positive, "largest picture decoded, width times height", "pixels"
     )
     predict_queue: int = _setting(
-        256, _positive, "predictions, CAMs and gradients that may wait", "requests"
+        256, positive, "predictions, CAMs and gradients that may wait", "requests"
     )
     explain_queue: int = _setting(
-        64, _positive, "long explanations that may wait or be under way", "requests"
+        64,
+        not_negative,
+        "long explanations in the house beside one for each worker; 0: none waits",
+        "requests",
     )
     explain_budget_ms: int = _setting(
-        0, _not_negative, "time after which a long explanation returns its best; 0: none", "ms"
+        0, not_negative, "time after which a long explanation returns its best; 0: none", "ms"
     )
-    redis_url: str = _setting("", str, "redis://, rediss:// or unix:// URL; empty: memory only")
+    redis_url: str = _setting(
+        "",
+        str,
+        "redis://, rediss:// or unix://, +sentinel or +cluster too; empty: memory only",
+    )
+    redis_password_file: str = _setting(
+        "", str, "file with Redis' password, read for every connection; empty: as the URL says"
+    )
     redis_timeout_ms: int = _setting(
         100,
-        _positive,
+        positive,
         "longest wait for one Redis command before the request goes on without",
         "ms",
     )
@@ -147,11 +139,11 @@ class Settings:
     cache_key_file: str = _setting(
         "", str, "file with the secret that keys the cache; empty: derived from the namespace"
     )
-    cache_ttl_s: float = _setting(86400.0, _seconds, "how long an answer stays cached", "s")
+    cache_ttl_s: float = _setting(86400.0, seconds, "how long an answer stays cached", "s")
     cache_memory_bytes: int = _setting(
-        256 * 2**20, _not_negative, "memory tier of the cache; 0 turns it off", "bytes"
+        256 * 2**20, not_negative, "memory tier of the cache; 0 turns it off", "bytes"
     )
-    drain_s: float = _setting(30.0, _seconds, "time that work in flight has after SIGTERM", "s")
+    drain_s: float = _setting(30.0, seconds, "time that work in flight has after SIGTERM", "s")
     log_level: str = _setting("info", str.lower, "debug, info, warning or error")
 
 

@@ -11,7 +11,9 @@ __all__ = [
     "InputXGradient",
     "IntegratedGradients",
     "LayerIntegratedGradients",
+    "LimeBase",
     "LimeImageExplainer",
+    "LimeTabularExplainer",
     "LimeTextExplainer",
     "NoiseTunnel",
     "Occlusion",
@@ -47,7 +49,9 @@ with warnings.catch_warnings():
         Occlusion,
         Saliency,
     )
+    from lime.lime_base import LimeBase
     from lime.lime_image import LimeImageExplainer
+    from lime.lime_tabular import LimeTabularExplainer
     from lime.lime_text import LimeTextExplainer
     from lime.wrappers.scikit_image import SegmentationAlgorithm
 

@@ -9,7 +9,8 @@ from cache.redis_server import proxy
 from cache.tier import redis_rig, redis_tier
 from candor.engine.deadline import Deadline
 from candor.engine.digest import SCHEMA
-from candor.engine.redis_cache import MAX_VALUE_BYTES, open_redis
+from candor.engine.redis_cache import MAX_VALUE_BYTES
+from candor.engine.redis_client import open_redis
 from candor.explain.options import Gradient, Lime, Occlusion
 from candor.metrics import Metrics
 from unit.engine.builders import explain_request, rows

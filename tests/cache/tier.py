@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from candor.engine.redis_cache import RedisCache, open_redis
+from candor.engine.redis_cache import RedisCache
+from candor.engine.redis_client import open_redis
 from candor.metrics import Metrics
 from unit.engine.builders import LinearModel, Rig, rig
 
@@ -15,11 +17,16 @@ COOLDOWN_S = 0.3
 
 
 def redis_tier(
-    url: str, metrics: Metrics, timeout_s: float = TIMEOUT_S, **changes: object
+    url: str,
+    metrics: Metrics,
+    timeout_s: float = TIMEOUT_S,
+    password_file: Path | None = None,
+    **changes: object,
 ) -> RedisCache:
     """The tier with a short cool-down, so that a test sees the breaker close again."""
     settings = {"namespace": "tests", "ttl_s": 60.0, "cooldown_s": COOLDOWN_S} | changes
-    return RedisCache(open_redis(url, timeout_s), metrics, timeout_s=timeout_s, **settings)
+    client = open_redis(url, timeout_s, password_file)
+    return RedisCache(client, metrics, timeout_s=timeout_s, **settings)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from PIL import Image
 from skimage import data
 
 from cli.running import candor
+from packaged import records
 from serving import REPOSITORY, Server
 
 TEXT = "Not a bad film, only a long one."
@@ -44,6 +45,22 @@ def test_the_everyday_command_writes_a_picture_a_method_and_the_numbers(
     assert lime["trust"]["n_evaluations"] == 60
     assert record["view"]["width"] == width
     assert record["top"][0]["label"] in done.stdout
+
+
+def test_full_trust_is_shown_in_columns_and_written(server: Server) -> None:
+    command = (
+        "explain", "--text", TEXT, "--model", "sentences", "--methods", "gradient",
+        "--server", server.grpc_target,
+    )  # fmt: skip
+    done = candor(*command, "--trust", "full")
+    assert done.returncode == 0, done.stderr
+    headings = "method target deletion insertion correlation infidelity sensitivity"
+    assert headings in [" ".join(line.split()) for line in done.stdout.splitlines()]
+    (record,) = json.loads(candor(*command, "--trust", "full", "--json").stdout)
+    figures = record["answers"][0]["trust"]["figures"]
+    assert f"{figures['deletion_auc']:.3f}" in done.stdout
+    assert "deletion" not in candor(*command).stdout
+    assert candor(*command, "--trust", "most").returncode == 2
 
 
 def test_the_words_of_a_text_are_drawn_with_bars_and_numbers(server: Server) -> None:
@@ -236,3 +253,32 @@ def test_time_that_runs_out_has_an_exit_code_of_its_own(server: Server, cat: Pat
 
 def test_the_address_of_the_server_s_own_setting_is_the_default(server: Server) -> None:
     assert candor("models", CANDOR_GRPC_ADDRESS=server.grpc_target).returncode == 0
+
+
+def test_a_record_is_drawn_in_bars_here_and_in_the_folder(server: Server, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", records().inputs[:1])
+    out = tmp_path / "out"
+    command = (
+        "explain", str(tmp_path / "rows.npy"), "--model", "adult-mlp", "--methods",
+        "occlusion,lime", "--out", str(out), "--server", server.grpc_target,
+    )  # fmt: skip
+    done = candor(*command, "--format", "svg")
+    assert done.returncode == 0, done.stderr
+    bar = next(line for line in done.stdout.splitlines() if "capital gain > 0.00" in line)
+    assert "█" in bar
+    assert {path.suffix for path in out.iterdir()} == {".svg", ".json"}
+    assert str(out / "row-1.lime.svg") in done.stdout.replace("\n", "")
+    assert candor(*command).returncode == 0
+    with Image.open(out / "row-1.lime.png") as picture:
+        assert picture.width == 560
+
+
+def test_a_text_is_written_as_a_page(server: Server, tmp_path: Path) -> None:
+    done = candor(
+        "explain", "--text", TEXT, "--model", "sentences", "--methods", "gradient",
+        "--out", str(tmp_path), "--server", server.grpc_target,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "text-1.gradient.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert ">bad</b>" in page

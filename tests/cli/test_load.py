@@ -214,16 +214,16 @@ def test_one_that_cannot_be_answered_ends_the_test_at_once(server: Server) -> No
 
 
 def test_broken_off_it_reports_what_it_has(server: Server) -> None:
-    process = subprocess.Popen(
+    before = _served(server, SMALL)
+    with subprocess.Popen(
         [sys.executable, "-m", "candor", "load", "--server", server.grpc_target, "--mix", SMALL,
          "--seconds", "600", "--json"],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT / "service")},
-    )  # fmt: skip
-    before = _served(server, SMALL)
-    while _served(server, SMALL) < before + 20:
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    ) as process:  # fmt: skip
+        while _served(server, SMALL) < before + 20 and process.poll() is None:
+            pass
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     (stage,) = json.loads(output)["stages"]
     assert stage["total"]["n_ok"] >= 10

@@ -2,9 +2,9 @@
 
     python -m golden.make        (with tests/ and service/ on the path)
 
-writes picture.npz and sentence.npz beside this file. Each holds the weights (torch's names and
-layout, exact in float32), the inputs, the options, the versions of the packages that made it, and
-their attributions in float64. Everything is seeded; the same packages make the same values.
+writes picture.npz, sentence.npz and record.npz beside this file. Each holds the weights (torch's
+names and layout, exact in float32), the inputs, the options, the versions of the packages that made
+it, and their attributions in float64. Everything is seeded; the same packages make the same values.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,14 @@ from agreement.references import (
     IntegratedGradients,
     LayerIntegratedGradients,
     LimeImageExplainer,
+    LimeTabularExplainer,
     LimeTextExplainer,
     Occlusion,
     Saliency,
 )
 from candor.result import Array
 
-__all__ = ["make_picture", "make_sentence"]
+__all__ = ["make_picture", "make_record", "make_sentence"]
 
 PACKAGES = ("captum", "grad-cam", "lime", "numpy", "torch")
 N_STEPS, N_SAMPLES, SEED = 20, 150, 7
@@ -55,6 +56,16 @@ class _Sentence(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         return self.head(self.memory(self.embed(ids))[0].mean(1))
+
+
+class _Record(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(5, 7)
+        self.head = nn.Linear(7, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.hidden(x).tanh())
 
 
 def make_picture() -> dict[str, Array]:
@@ -122,6 +133,40 @@ def make_sentence() -> dict[str, Array]:
     }
 
 
+def make_record() -> dict[str, Array]:
+    """What captum and lime say of a perceptron over three numbers and two categories."""
+    network = _ready(_Record())
+    draw = np.random.default_rng(SEED)
+    training = [
+        draw.normal(0, 1, 200),
+        np.where(draw.random(200) < 0.8, 0, draw.exponential(1, 200)),
+        draw.integers(0, 4, 200),
+        draw.normal(1, 2, 200),
+        draw.integers(0, 2, 200),
+    ]
+    records = np.stack(training, axis=1).astype(np.float32).astype(np.float64)
+    x, targets = records[:2], np.array([1, 2])
+    rows, wanted = torch.tensor(x), torch.tensor(targets)
+    lime = [_lime_of_record(network, records, row, t) for row, t in zip(x, targets, strict=True)]
+    return {
+        **_weights(network),
+        "training": records.astype(np.float32),
+        "x": x.astype(np.float32),
+        "targets": targets,
+        "score": network(rows).detach().numpy(),
+        "gradient": Saliency(network)
+        .attribute(rows.clone().requires_grad_(), target=wanted, abs=False)
+        .detach()
+        .numpy(),
+        "n_steps": np.array(N_STEPS),
+        "integrated_gradients": IntegratedGradients(network)
+        .attribute(rows, target=wanted, n_steps=N_STEPS)
+        .numpy(),
+        "occlusion": Occlusion(network).attribute(rows, (1,), target=wanted).numpy(),
+        **_lime_arrays(lime),
+    }
+
+
 def _ready(network: nn.Module) -> nn.Module:
     """Give it weights that float32 holds exactly, and compute with them in float64."""
     draw = np.random.default_rng(SEED)
@@ -174,6 +219,20 @@ def _lime_of_sentence(network: nn.Module, ids: Array, target: int):
     return explanation, target
 
 
+def _lime_of_record(network: nn.Module, training: Array, row: Array, target: int):
+    explainer = LimeTabularExplainer(
+        training, categorical_features=[2, 4], random_state=SEED, feature_selection="none"
+    )
+    explanation = explainer.explain_instance(
+        row,
+        lambda records: _probabilities(network, records),
+        labels=(target,),
+        num_features=5,
+        num_samples=N_SAMPLES,
+    )
+    return explanation, target
+
+
 def _probabilities(network: nn.Module, x: Array) -> Array:
     with torch.no_grad():
         return network(torch.tensor(x)).softmax(1).numpy()
@@ -199,3 +258,4 @@ def _write(name: str, arrays: Mapping[str, Array]) -> None:
 if __name__ == "__main__":
     _write("picture", make_picture())
     _write("sentence", make_sentence())
+    _write("record", make_record())

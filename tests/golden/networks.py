@@ -1,4 +1,4 @@
-"""The two networks of the golden values in plain numpy: forward, and back to the explained value.
+"""The networks of the golden values in plain numpy: forward, and back to the explained value.
 
 Weights are as torch names and lays them out, so that any other runtime can be given them too.
 """
@@ -9,6 +9,7 @@ import numpy as np
 
 from candor.explain.subject import Geometry
 from candor.result import Array
+from unit.explain.columns import category_column, number_column
 from unit.explain.numpy_subject import NumpySubject
 
 Weights = Mapping[str, Array]
@@ -71,6 +72,26 @@ def sentence_subject(weights: Weights) -> NumpySubject:
 
     geometry = Geometry("tokens", None, pad=0, unknown=1)
     return NumpySubject(score, pull_back, geometry, embedding=weights["embed.weight"])
+
+
+def record_subject(weights: Weights, training: Array) -> NumpySubject:
+    """Tanh and a linear head: [n, 5] -> [n, 3]; columns 2 and 4 are categories."""
+
+    def hidden(x: Array) -> Array:
+        return np.tanh(x @ weights["hidden.weight"].T + weights["hidden.bias"])
+
+    def score(x: Array) -> Array:
+        return hidden(x) @ weights["head.weight"].T + weights["head.bias"]
+
+    def pull_back(x: Array, toward: Array) -> Array:
+        return (toward @ weights["head.weight"] * (1 - hidden(x) ** 2)) @ weights["hidden.weight"]
+
+    columns = tuple(
+        category_column(values) if at in (2, 4) else number_column(values)
+        for at, values in enumerate(training.T)
+    )
+    geometry = Geometry("tabular", None, features=tuple("abcde"), columns=columns)
+    return NumpySubject(score, pull_back, geometry)
 
 
 def _activations(weights: Weights, x: Array) -> tuple[Array, Array]:

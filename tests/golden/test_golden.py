@@ -13,7 +13,13 @@ from candor.explain import options
 from candor.explain.explainers import BULK, INTERACTIVE
 from candor.explain.question import Question
 from candor.result import Target
-from golden.networks import last_layer, picture_subject, sentence_subject, to_last_layer
+from golden.networks import (
+    last_layer,
+    picture_subject,
+    record_subject,
+    sentence_subject,
+    to_last_layer,
+)
 from unit.explain.numpy_subject import finish
 
 
@@ -51,7 +57,14 @@ def sentence():
     return Golden("sentence", sentence_subject)
 
 
-@pytest.fixture(params=["picture", "sentence"])
+@pytest.fixture(scope="module")
+def record():
+    with np.load(Path(__file__).with_name("record.npz")) as stored:
+        training = stored["training"].astype(np.float64)
+    return Golden("record", lambda weights: record_subject(weights, training))
+
+
+@pytest.fixture(params=["picture", "sentence", "record"])
 def golden(request):
     return request.getfixturevalue(request.param)
 

@@ -109,6 +109,23 @@ def test_grad_cam_and_prediction_are_one_run(server: Server, client: Client) -> 
 PROGRAMS = ("predict", "forward", "grad_cam", "gradient")
 
 
+def test_a_method_s_time_ends_with_its_own_answers(server: Server, client: Client) -> None:
+    def seconds(method: str) -> float:
+        samples = scrape(server)["candor_request_seconds"].samples
+        wanted = {"model": "photos", "method": method}
+        sums = (
+            s for s in samples if s.name.endswith("_sum") and wanted.items() <= s.labels.items()
+        )
+        return sum(sample.value for sample in sums)
+
+    before = {method: seconds(method) for method in ("grad_cam", "lime")}
+    timings = client.explain("photos", ["grad_cam", "lime"], tensors=row(8)).timings_s
+    taken = {method: seconds(method) - earlier for method, earlier in before.items()}
+    # LIME begins when the maps are there: it is all that grad_cam did not wait for
+    assert 0 < taken["grad_cam"] < taken["lime"]
+    assert taken["lime"] >= 0.99 * timings["total"]
+
+
 def test_nothing_is_in_flight_when_nothing_is_asked(server: Server, client: Client) -> None:
     client.explain("photos", ["cam", "lime"], tensors=row(6))
     assert value(server, "candor_inflight") == 0

@@ -9,8 +9,8 @@ from candor.engine.request import Answer, ExplainRequest, Explanation, Predictio
 from candor.explain.options import Cam
 from candor.result import Attribution, ModelId, Scores, Tensors
 from candor.wire import oip_responses, responses
+from candor.wire.drawings import caption
 from candor.wire.oip_requests import Asked
-from candor.wire.overlays import caption
 from wire.protocol import arrays
 
 

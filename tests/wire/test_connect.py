@@ -65,7 +65,7 @@ def test_models_are_listed_and_described(web):
         ({}, {"connect-protocol-version": "2"}, 400, "invalid_argument", "expected 1"),
         ({}, {"connect-timeout-ms": "soon"}, 400, "invalid_argument", "milliseconds"),
         ({}, {"content-encoding": "br"}, 400, "invalid_argument", "identity, gzip"),
-        (bytes(65 * 2**20), {}, 429, "resource_exhausted", "max_message_bytes"),
+        (bytes(17 * 2**20), {}, 429, "resource_exhausted", "max_json_bytes"),
     ],
     ids=lambda value: repr(value)[-70:],
 )

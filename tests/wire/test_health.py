@@ -37,11 +37,13 @@ def test_what_is_served_is_serving(health, name):
     assert health.Check(pb.HealthCheckRequest(service=name)).status == SERVING
 
 
-def test_a_name_that_stands_for_nothing_is_not_found_and_the_message_lists_those_that_do(health):
+def test_a_name_that_stands_for_nothing_is_not_found_and_the_message_says_what_does(health):
     with pytest.raises(grpc.RpcError) as caught:
         health.Check(pb.HealthCheckRequest(service="model/fotos"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    assert "'model/photos'" in caught.value.details()
+    assert "'readiness'" in caught.value.details()
+    assert "'model/<name>'" in caught.value.details()
+    assert "photos" not in caught.value.details()
 
 
 def test_watch_answers_at_once_even_for_what_is_unknown(health):

@@ -29,7 +29,7 @@ def tight(tmp_path_factory):
 
 @pytest.fixture
 def client(tight):
-    with Client(tight.grpc_target) as found:
+    with Client(tight.grpc_target, attempts=1) as found:
         yield found
 
 

@@ -29,7 +29,21 @@ REFUSALS = {
 NUMBERS = (0, 1, -1, 2, 7, 50, 255, 2**31 - 1, 2**31, -(2**31), 2**62, -(2**63), 2**63 - 1)
 FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-300, 1e300, float("nan"), float("inf"), -float("inf"))
 TEXTS = (
-    *("", "0", "-1", "7-3", "nan", "1e999", "lime", "cam,lime", "score", "use", "FP32", "BYTES"),
+    *(
+        "",
+        "0",
+        "-1",
+        "7-3",
+        "nan",
+        "1e999",
+        "lime",
+        "cam,lime",
+        "score",
+        "use",
+        "full",
+        "FP32",
+        "BYTES",
+    ),
     *("image", "logits", "candor.", "candor.lime", "candor.target", "tabby cat", "x" * 5000),
     *("ä\u0000\U0001f600", "photos", "sentences", "1", "-", ",", "true", "grid", "\n"),
 )
@@ -38,7 +52,7 @@ NAMES = tuple(
     f"candor.{name}"
     for name in (
         *("explain", "layer", "seed", "target", "targets", "output", "explain_output", "cache"),
-        *("budget_ms", "x", *(f"{m}.{o}" for m in METHODS for o in METHODS[m].__slots__)),
+        *("budget_ms", "trust", "x", *(f"{m}.{o}" for m in METHODS for o in METHODS[m].__slots__)),
     )
 )
 _WORDS = {"string": TEXTS, "bytes": PIECES, "double": FLOATS, "float": FLOATS}

@@ -70,6 +70,8 @@ def test_the_rest_is_read():
     assert question.output == "logits"
     assert question.explained == "probability"
     assert question.cache == "refresh"
+    assert question.trust == "basic"
+    assert ask(explain="cam", trust="full").trust == "full"
     assert question.budget_s == 0.25
 
 
@@ -93,6 +95,8 @@ def test_the_rest_is_read():
         ({"explain": "cam", "targets": ""}, "candor.targets is ''"),
         ({"explain": "cam", "cache": "sometimes"}, "one of use, refresh, bypass"),
         ({"explain": "cam", "explain_output": "logit"}, "one of score, probability"),
+        ({"explain": "cam", "trust": "most"}, "'most'; expected one of basic, full"),
+        ({"explain": "cam", "trust": True}, "candor.trust is True; expected one of basic, full"),
         ({"explain": "cam", "output": 1}, "candor.output is 1; expected text"),
         ({"explain": "cam", "budget_ms": 0}, "candor.budget_ms is 0"),
         ({"explain": "cam", "budget_ms": "soon"}, "candor.budget_ms is 'soon'"),

@@ -60,6 +60,14 @@ def index(protocol, *, ready=False):
     return {(m.name, m.version): (m.state, m.reason) for m in models}
 
 
+def wait_state(protocol, state):
+    """Until the photographs are in this state."""
+    until = time.monotonic() + 60
+    while index(protocol)["photos", "1"][0] != state:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def refused(function, *given, **named):
     with pytest.raises(grpc.RpcError) as caught:
         function(*given, **named)
@@ -69,6 +77,7 @@ def refused(function, *given, **named):
 def test_an_unloaded_model_is_not_found_until_it_is_loaded(own):
     assert index(own)["photos", "1"] == ("READY", "")
     unload(own, "photos", unload_dependents=True)
+    wait_state(own, "UNAVAILABLE")
     assert index(own)["photos", "1"] == ("UNAVAILABLE", "unloaded")
     assert ("photos", "1") not in index(own, ready=True)
     assert not own.call("ModelReady", pb.ModelReadyRequest(name="photos")).ready
@@ -122,14 +131,16 @@ def test_a_request_in_flight_is_finished_by_the_model_that_is_unloaded(own, expl
     request = infer_request("photos", image=image, parameters=parameters)
     path = "/inference.GRPCInferenceService/ModelInfer"
     under_way = own.channel.unary_unary(path).future(request.SerializeToString())
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while 'candor_inflight{class="bulk"} 1.0' not in metrics(explicit):
         assert time.monotonic() < until
     unload(own, "photos")
     try:
         assert not under_way.done()
+        assert index(own)["photos", "1"] == ("UNLOADING", "unloaded")
         answer = pb.ModelInferResponse.FromString(under_way.result(timeout=60))
         assert answer.parameters["candor.complete"].bool_param
+        wait_state(own, "UNAVAILABLE")
     finally:
         load(own, "photos")
 

@@ -40,6 +40,8 @@ EVERYTHING = {
         "kernel_width": 0.5,
         "baseline": "blur",
         "seed": -1,
+        "discretise": False,
+        "channels": "keep",
     },
 }
 

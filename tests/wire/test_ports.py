@@ -95,6 +95,7 @@ def test_the_client_imports_nothing_of_the_server():
     assert set(done.stdout.split()) == {
         "candor.client",
         "candor.errors",
+        "candor.geometry",
         "candor.protocol",
         "candor.result",
         "candor.v1",

@@ -271,7 +271,9 @@ def test_repository_is_controlled_over_http_too(explicit, pixels):  # noqa: F811
     with httpx.Client(base_url=explicit.http_url, timeout=60) as web:
         assert web.post("/v2/repository/models/photos/unload").status_code == 200
         (line,) = (m for m in web.post("/v2/repository/index").json() if m["name"] == "photos")
-        assert (line["state"], line["reason"]) == ("UNAVAILABLE", "unloaded")
+        # UNLOADING for as long as a request that is just over holds it.
+        assert line["state"] in ("UNAVAILABLE", "UNLOADING")
+        assert line["reason"] == "unloaded"
         assert web.post("/v2/repository/index", json={"ready": True}).json() == []
         gone = web.post(INFER, json=document(pixels))
         assert (gone.status_code, "unloaded" in gone.json()["error"]) == (404, True)

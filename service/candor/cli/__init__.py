@@ -29,6 +29,7 @@ COMMANDS = MappingProxyType(
         "predict": "classify pictures, texts or tensors with a running service",
         "explain": "classify and explain them: pictures, tables, JSON",
         "load": "load-test a running service: latencies, rates and failures of a mix of requests",
+        "keys": "make a key for a caller of a service that asks for one",
         "settings": "list every setting with its flag, variable, default and present value",
     }
 )

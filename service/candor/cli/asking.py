@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 from candor.cli.exits import UsageError
 from candor.client.asking import TargetLike
-from candor.result import Explained, Images, Payload
+from candor.result import Explained, Images, Payload, Tensors, TrustLevel
 
 __all__ = ["Asked", "asking_of", "methods_of"]
 
@@ -18,21 +18,33 @@ class Asked(TypedDict, total=False):
     targets: list[list[TargetLike]]
     explained: Explained
     cache: Literal["use", "refresh", "bypass"]
+    trust: TrustLevel
+    explain_if: str
     budget_ms: float
-    render: float
+    render: bool | float | Literal["png", "svg", "html"]
 
 
-def asking_of(args: argparse.Namespace, payload: Payload) -> Asked:
-    """The arguments that were given; the server's defaults stand for the others."""
-    asked: Asked = {"version": args.version, "cache": args.cache}
+def asking_of(args: argparse.Namespace, payload: Payload, kind: str) -> Asked:
+    """The arguments that were given; the server's defaults stand for the others.
+
+    Args:
+        args: of `candor explain`.
+        payload: what is sent.
+        kind: of the model's rows.
+    """
+    asked: Asked = {"version": args.version, "cache": args.cache, "trust": args.trust}
     if args.target:
         asked["targets"] = [list(args.target)]
     if args.explained:
         asked["explained"] = args.explained
+    if args.explain_if is not None:
+        asked["explain_if"] = args.explain_if
     if args.budget_ms is not None:
         asked["budget_ms"] = args.budget_ms
-    if args.out and isinstance(payload, Images):
-        asked["render"] = args.opacity
+    # of pictures and texts that come as tensors there is nothing to see
+    if args.out and (not isinstance(payload, Tensors) or kind in ("series", "tabular")):
+        opacity = args.opacity if isinstance(payload, Images) else True
+        asked["render"] = args.format or opacity
     return asked
 
 

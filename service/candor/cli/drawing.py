@@ -6,12 +6,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from candor.cli.outcome import figure_of, print_row, target_name, warnings_of
+from candor.cli.outcome import (
+    EXAMINED,
+    examined_of,
+    figure_of,
+    print_row,
+    target_name,
+    warnings_of,
+)
 from candor.client import Answer, Explanation
-from candor.render.tokens import coloured_text, token_table
+from candor.render.tokens import coloured_text, feature_table, token_table
 from candor.result import TextView
 
-__all__ = ["print_explained_row", "print_tokens"]
+__all__ = ["print_explained_row", "print_features", "print_tokens"]
 
 
 def print_explained_row(
@@ -26,6 +33,9 @@ def print_explained_row(
     """Print what the model says of a row, and how each method explains it."""
     print_row(console, explanation.prediction, name, row)
     answers = [answer for answer in explanation.answers if answer.row == row]
+    if answers[0].not_explained:  # so are the others: it is rows that are passed over
+        console.print(f"not explained: {escape(answers[0].not_explained)}\n")
+        return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("method", "target", "explains", "of", "figure", "model runs", "cache"):
         table.add_column(heading)
@@ -40,6 +50,7 @@ def print_explained_row(
             answer.cache or "",
         )
     console.print(table)
+    _print_examined(console, answers, labels)
     for warning in dict.fromkeys(line for answer in answers for line in warnings_of(answer)):
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     view = explanation.prediction.rows[row].view
@@ -63,6 +74,46 @@ def print_tokens(
             console.print(coloured_text(text, view, answer.method, answer.values))
         values = {answer.method: answer.values for answer in of_target}
         console.print(token_table(view.tokens, view.known, values))
+
+
+def print_features(
+    console: Console, explanation: Explanation, row: int, labels: Sequence[str]
+) -> None:
+    """Print the features of a record with bars, those that matter most first; by target."""
+    answers = [a for a in explanation.answers if a.row == row and not a.not_explained]
+    for position in sorted({answer.position for answer in answers}):
+        of_target = [answer for answer in answers if answer.position == position]
+        console.print(f"for [bold]{escape(target_name(of_target[0].target, labels))}[/]")
+        values = {answer.method: answer.values for answer in of_target}
+        console.print(feature_table(_feature_names(of_target), values))
+        console.print()
+
+
+def _feature_names(answers: Sequence[Answer]) -> list[str]:
+    """What lime says of the record's features, else their names, else their numbers."""
+    for answer in answers:
+        match answer.trust.get("figures"):
+            case {"conditions": list(conditions)}:
+                return [str(condition) for condition in conditions]
+    match answers[0].trust.get("features"):
+        case list(names):
+            return [str(name) for name in names]
+        case _:
+            return [f"feature {at}" for at in range(len(answers[0].values))]
+
+
+def _print_examined(console: Console, answers: Sequence[Answer], labels: Sequence[str]) -> None:
+    examined = [answer for answer in answers if answer.trust.get("trust") == "full"]
+    if not examined:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("method", "target", *(heading for heading, _ in EXAMINED)):
+        table.add_column(heading)
+    for answer in examined:
+        target = escape(target_name(answer.target, labels))
+        table.add_row(answer.method, target, *examined_of(answer))
+    console.print()
+    console.print(table)
 
 
 def _shown(answer: Answer, key: str) -> str:

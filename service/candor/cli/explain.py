@@ -1,8 +1,8 @@
 """Classify and explain pictures, texts or tensors with a running service.
 
-For pictures, --out receives one PNG for each method and target with the map on the picture that
-was sent, and one JSON file for each row with values and trust records. Texts are drawn here, in
-colours and bars.
+--out receives a drawing for each method and target (the map on the picture that was sent, the words
+of a text in colours, the curves of a series over a band, the features of a record as bars), and one
+JSON file for each row with values and trust records. Texts and records are drawn here too.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from candor.cli.asking import asking_of, methods_of
-from candor.cli.drawing import print_explained_row
+from candor.cli.drawing import print_explained_row, print_features
 from candor.cli.exits import UsageError
 from candor.cli.inputs import Rows, add_input_arguments, read_rows
 from candor.cli.outcome import answer_record, row_record
@@ -24,6 +24,7 @@ from candor.cli.progress import progress_bars
 from candor.cli.remote import (
     add_model_arguments,
     add_server_arguments,
+    connection,
     only_input,
     row_arguments,
 )
@@ -36,7 +37,9 @@ EXAMPLES = """\
   candor explain cat.jpg --model photos --methods grad_cam,lime --out out/
   candor explain cat.jpg --model photos --methods lime --option lime.n_samples=300
   candor explain cat.jpg --model photos --methods grad_cam --target "tabby cat" --target lion
+  candor explain cat.jpg --model photos --methods grad_cam,gradient --trust full
   candor explain --text "Not a bad film." --model sentences --methods gradient,lime
+  candor explain records.npy --model adult-mlp --methods lime --out out/ --format svg
 """
 
 
@@ -65,6 +68,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explained", choices=("score", "probability"), help="instead of the method's own choice"
     )
+    parser.add_argument(
+        "--trust",
+        choices=("basic", "full"),
+        default="basic",
+        help="full: measure deletion, insertion, infidelity and max-sensitivity of each answer too",
+    )
+    parser.add_argument(
+        "--explain-if",
+        metavar="CONDITION",
+        help="explain only rows whose top class is so probable: 'top_probability<0.6'",
+    )
     parser.add_argument("--cache", choices=("use", "refresh", "bypass"), default="use")
     parser.add_argument(
         "--budget-ms", type=float, metavar="MS", help="return the best there is after this time"
@@ -73,7 +87,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--opacity", type=float, default=0.5, metavar="0..1", help="of the map on the picture (0.5)"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="write pictures and JSON files there"
+        "--out", type=Path, metavar="FOLDER", help="write drawings and JSON files there"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("png", "svg", "html"),
+        help="of the drawings: svg for series and records, html (the default) for texts, else png",
     )
     add_server_arguments(parser)
 
@@ -82,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     """Explain, and show or write the answers."""
     if args.out:
         _check_folder(args.out)
-    with Client(args.server) as client:
+    with Client(args.server, **connection(args)) as client:
         model = client.model(args.model, args.version, timeout_s=args.timeout_s)
         rows = read_rows(args, only_input(model))
         with progress_bars() as show:
@@ -91,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
                 [methods_of(args.methods, args.option)],
                 on_progress=show,
                 timeout_s=args.timeout_s,
-                **asking_of(args, rows.payload),
+                **asking_of(args, rows.payload, model.kind),
                 **row_arguments(rows.payload),
             )
     records = _records(rows, explanation, model.labels)
@@ -105,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
     for row, name in enumerate(rows.names):
         text = texts[row] if texts else None
         print_explained_row(console, explanation, row, model.labels, name=name, text=text)
+        if model.kind == "tabular":
+            print_features(console, explanation, row, model.labels)
     for file in written:
         print(file)
     return 0
@@ -131,14 +152,13 @@ def _check_folder(folder: Path) -> None:
 def _write(
     folder: Path, records: list[dict[str, Any]], rows: Rows, explanation: Explanation
 ) -> list[Path]:
-    """Write each row's record, and each answer's picture if it has one; the files written."""
+    """Write each row's record, and each answer's drawing if it has one; the files written."""
     files = []
     for answer in explanation.answers:
-        if answer.overlay_png:
+        if answer.drawing is not None:
             place = f".{answer.position + 1}" if _several_targets(explanation) else ""
-            file = folder / f"{rows.names[answer.row]}.{answer.method}{place}.png"
-            file.write_bytes(answer.overlay_png)
-            files.append(file)
+            name = f"{rows.names[answer.row]}.{answer.method}{place}{answer.drawing.suffix}"
+            files.append(answer.drawing.save(folder / name))
     for record in records:
         file = folder / f"{record['name']}.json"
         file.write_text(json.dumps(record), encoding="utf-8")

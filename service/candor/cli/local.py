@@ -13,7 +13,7 @@ from candor.runtime.session import SessionPolicy
 from candor.runtime.verification import Verification
 from candor.settings import load_settings
 
-__all__ = ["add_model_argument", "add_size_argument", "open_model", "verification"]
+__all__ = ["add_model_argument", "add_size_argument", "load_file", "open_model", "verification"]
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
@@ -41,13 +41,24 @@ def open_model(path: Path) -> tuple[ModelFile, Model]:
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     file = read_model(path)
-    folder = path.parent if (path.parent / "model.toml").exists() else path.parent.parent
+    return file, load_file(file)
+
+
+def load_file(file: ModelFile) -> Model:
+    """Load a model that was read, or one that was made of it.
+
+    Raises:
+        InvalidModel: it cannot be served.
+    """
+    own = file.path.parent
+    folder = own if (own / "model.toml").exists() else own.parent
     policy = ModelPolicy(
         session=_sessions(),
         max_image_pixels=load_settings().max_image_pixels,
         on_run=lambda *_: None,
     )
-    return file, Model(ModelId(path.stem, "1", file.digest), file, load_manifest(folder), policy)
+    name = ModelId(file.path.stem, "1", file.digest)
+    return Model(name, file, load_manifest(folder), policy)
 
 
 def verification(file: ModelFile, model: Model, seed: int) -> Verification:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from candor.cli.remote import add_server_arguments
+from candor.cli.remote import add_server_arguments, connection
 from candor.client import Client, ModelInfo, ModelSummary
 
 __all__ = ["EXAMPLES", "arguments", "run"]
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the list, or one model."""
-    with Client(args.server) as client:
+    with Client(args.server, **connection(args)) as client:
         if args.name:
             model = client.model(args.name, args.version, timeout_s=args.timeout_s)
             _print_json(asdict(model)) if args.json else _describe(model)
@@ -89,3 +89,17 @@ def _facts(model: ModelInfo) -> Iterator[tuple[str, str]]:
     yield "classes", labels and f"{len(model.labels)}, by {model.activation}: {labels}"
     yield "layers", ", ".join(model.layers)
     yield "default layer", model.default_layer
+    yield from _sanity(model)
+
+
+def _sanity(model: ModelInfo) -> Iterator[tuple[str, str]]:
+    found = model.sanity
+    if found is None:
+        return
+    verdicts: dict[str, list[str]] = {}
+    for each in found.methods:
+        by_input = " x input" if each.options.get("times_input") else ""
+        verdicts.setdefault(each.verdict, []).append(each.method + by_input)
+    told = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in verdicts.items())
+    stale = "of another file than this one, run it again; " if found.stale else ""
+    yield "randomisation test", f"{stale}{told}"

@@ -8,9 +8,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from candor.client import Answer, Prediction
-from candor.result import ImageView, Json, Target, TextView
+from candor.protocol.views import view_record
+from candor.result import Target
 
-__all__ = ["answer_record", "figure_of", "print_row", "row_record", "target_name", "warnings_of"]
+__all__ = [
+    "EXAMINED",
+    "answer_record",
+    "examined_of",
+    "figure_of",
+    "print_row",
+    "row_record",
+    "target_name",
+    "warnings_of",
+]
 
 _BAR = 20
 
@@ -55,19 +65,8 @@ def row_record(prediction: Prediction, name: str, row: int) -> dict[str, Any]:
             {"index": c.index, "label": c.label, "score": c.score, "probability": c.probability}
             for c in prediction.rows[row].top
         ],
-        "view": _view_record(prediction.rows[row].view),
+        "view": view_record(prediction.rows[row].view),
     }
-
-
-def _view_record(view: ImageView | TextView | None) -> dict[str, Json] | None:
-    match view:
-        case ImageView(width, height, box):
-            return {"width": width, "height": height, "box": list(box)}
-        case TextView(tokens, offsets, known):
-            pairs: list[Json] = [[start, end] for start, end in offsets]
-            return {"tokens": list(tokens), "offsets": pairs, "known": list(known)}
-        case None:
-            return None
 
 
 def answer_record(answer: Answer, labels: Sequence[str]) -> dict[str, Any]:
@@ -78,7 +77,9 @@ def answer_record(answer: Answer, labels: Sequence[str]) -> dict[str, Any]:
         "cache": answer.cache,
         "complete": answer.complete,
         "trust": answer.trust,
-        "values": answer.values.tolist(),
+        # JSON has no NaN.
+        "values": None if answer.not_explained else answer.values.tolist(),
+        "not_explained": answer.not_explained,
         "segments": None if answer.segments is None else answer.segments.tolist(),
     }
 
@@ -97,6 +98,24 @@ def figure_of(answer: Answer) -> str:
     figures = answer.trust.get("figures")
     value = figures.get(key) if isinstance(figures, Mapping) else None
     return f"{word} {value:.3g}" if isinstance(value, int | float) else ""
+
+
+# The figures of full trust, in the order in which they are shown: heading, name.
+EXAMINED = (
+    ("deletion", "deletion_auc"),
+    ("insertion", "insertion_auc"),
+    ("correlation", "faithfulness_correlation"),
+    ("infidelity", "relative_infidelity"),
+    ("sensitivity", "max_sensitivity"),
+)
+
+
+def examined_of(answer: Answer) -> list[str]:
+    """The figures of full trust, "-" where one was not measured."""
+    figures = answer.trust.get("figures")
+    found = figures if isinstance(figures, Mapping) else {}
+    values = [found.get(name) for _, name in EXAMINED]
+    return [f"{value:.3f}" if isinstance(value, int | float) else "-" for value in values]
 
 
 def warnings_of(answer: Answer) -> list[str]:

@@ -11,6 +11,7 @@ from candor.cli.outcome import print_row, row_record
 from candor.cli.remote import (
     add_model_arguments,
     add_server_arguments,
+    connection,
     only_input,
     row_arguments,
 )
@@ -34,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the most probable classes of each row."""
-    with Client(args.server) as client:
+    with Client(args.server, **connection(args)) as client:
         model = client.model(args.model, args.version, timeout_s=args.timeout_s)
         rows = read_rows(args, only_input(model))
         prediction = client.predict(

@@ -6,6 +6,7 @@ It needs grpcio, protobuf and numpy, nothing of the server.
 from candor.client.aio import AsyncClient
 from candor.client.answers import (
     Answer,
+    Drawing,
     Estimate,
     Explanation,
     ModelInfo,
@@ -16,6 +17,8 @@ from candor.client.answers import (
     Row,
 )
 from candor.client.asking import Asking, Rows
+from candor.client.connection import Tls
+from candor.client.sanity import MethodSanity, ModelSanity
 from candor.client.sync import Client
 
 __all__ = [
@@ -23,13 +26,17 @@ __all__ = [
     "Asking",
     "AsyncClient",
     "Client",
+    "Drawing",
     "Estimate",
     "Explanation",
+    "MethodSanity",
     "ModelInfo",
+    "ModelSanity",
     "ModelSummary",
     "Prediction",
     "Progress",
     "RankedClass",
     "Row",
     "Rows",
+    "Tls",
 ]

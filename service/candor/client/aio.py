@@ -16,6 +16,13 @@ from candor.client.answers import (
     Progress,
 )
 from candor.client.asking import Asking, Methods, Rows, explain_request, predict_request
+from candor.client.connection import (
+    ATTEMPTS,
+    Tls,
+    channel_credentials,
+    channel_options,
+    key_metadata,
+)
 from candor.client.failures import translated
 from candor.client.reading import (
     read_explanation,
@@ -24,7 +31,6 @@ from candor.client.reading import (
     read_progress,
     read_summary,
 )
-from candor.client.sync import OPTIONS
 from candor.errors import InternalError
 from candor.v1 import explanation_pb2 as pb
 from candor.v1 import model_pb2
@@ -42,9 +48,22 @@ __all__ = ["AsyncClient"]
 class AsyncClient:
     """As `Client`, for one event loop; cancelling a call cancels it on the server."""
 
-    def __init__(self, target: str) -> None:
-        """Connect when first used; `target` is host:port."""
-        self._channel = grpc.aio.insecure_channel(target, options=OPTIONS)
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: Tls | bool = False,
+        api_key: str = "",
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        """Connect when first used; the arguments are those of `Client`."""
+        options, credentials = channel_options(attempts, tls), channel_credentials(tls)
+        self._channel = (
+            grpc.aio.insecure_channel(target, options)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, options)
+        )
+        self._metadata = key_metadata(api_key)
         self._explanations: ExplanationServiceAsyncStub = ExplanationServiceStub(self._channel)
         self._models: ModelServiceAsyncStub = ModelServiceStub(self._channel)
 
@@ -67,7 +86,9 @@ class AsyncClient:
         """List all models, the broken ones with the reason."""
         with _translating():
             request = model_pb2.ListModelsRequest()
-            response = await self._models.ListModels(request, timeout=timeout_s)
+            response = await self._models.ListModels(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         return tuple(map(read_summary, response.models))
 
     async def model(
@@ -76,7 +97,9 @@ class AsyncClient:
         """Describe one model."""
         request = model_pb2.GetModelRequest(name=name, version=version)
         with _translating():
-            response = await self._models.GetModel(request, timeout=timeout_s)
+            response = await self._models.GetModel(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         return read_model(response.model)
 
     async def predict(
@@ -85,7 +108,9 @@ class AsyncClient:
         """Classify rows: `images=`, `texts=` or `tensors=`."""
         request = predict_request(model, rows)
         with _translating():
-            response = await self._explanations.Predict(request, timeout=timeout_s)
+            response = await self._explanations.Predict(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         return read_prediction(response.prediction)
 
     async def explain(
@@ -102,7 +127,9 @@ class AsyncClient:
         with _translating():
             if on_progress is not None:
                 return await self._watched(request, on_progress, timeout_s)
-            response = await self._explanations.Explain(request, timeout=timeout_s)
+            response = await self._explanations.Explain(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         return read_explanation(response)
 
     async def estimate(
@@ -116,7 +143,9 @@ class AsyncClient:
         """Say what `explain` with the same arguments would cost, without running it."""
         request = pb.EstimateRequest(explain=explain_request(model, methods, asking))
         with _translating():
-            response = await self._explanations.Estimate(request, timeout=timeout_s)
+            response = await self._explanations.Estimate(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         return Estimate(response.model_calls, response.milliseconds, response.bytes)
 
     async def _watched(
@@ -126,7 +155,7 @@ class AsyncClient:
         timeout_s: float | None,
     ) -> Explanation:
         stream = pb.ExplainStreamRequest(explain=request)
-        call = self._explanations.ExplainStream(stream, timeout=timeout_s)
+        call = self._explanations.ExplainStream(stream, timeout=timeout_s, metadata=self._metadata)
         try:
             async for event in call:
                 if event.WhichOneof("event") == "result":

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
+from candor.client.sanity import ModelSanity
 from candor.errors import NotFound
 from candor.result import Array, CacheStatus, Json, ModelId, Target, View
 
 __all__ = [
     "Answer",
+    "Drawing",
     "Estimate",
     "Explanation",
     "ModelInfo",
@@ -54,6 +58,30 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """A drawing of an answer, as a file.
+
+    Attributes:
+        media_type: `image/png`, `image/svg+xml` or `text/html`.
+        content: of the file.
+    """
+
+    media_type: str
+    content: bytes
+
+    @property
+    def suffix(self) -> str:
+        """How names of such files end: `.png`."""
+        return "." + self.media_type.rpartition("/")[2].removesuffix("+xml")
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the file, and return where it is."""
+        file = Path(path)
+        file.write_bytes(self.content)
+        return file
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One row explained by one method for one target.
 
@@ -65,7 +93,9 @@ class Answer:
         trust: how far to trust it, with the resolved options.
         cache: where the answer came from; None in a partial answer.
         complete: False where a budget cut the work short.
+        not_explained: why the row did not meet `explain_if`, and every value is NaN; else "".
         overlay_png: the map on the picture; b"" unless asked for.
+        drawing: of whatever was sent, the map on the picture too; None unless asked for.
     """
 
     method: str
@@ -79,6 +109,8 @@ class Answer:
     cache_key: str
     complete: bool
     overlay_png: bytes
+    drawing: Drawing | None = None
+    not_explained: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +173,7 @@ class ModelInfo:
         inputs, outputs: (name, datatype, shape), -1 where any length goes.
         layers: shape by name, in the order of the graph.
         methods: None where a method can explain the model, else the reason why not.
+        sanity: whether its maps depend on what it has learnt; None where that was never tested.
     """
 
     id: ModelId
@@ -157,3 +190,4 @@ class ModelInfo:
     provider: str
     activation: str
     preprocessing: bool
+    sanity: ModelSanity | None

@@ -7,7 +7,7 @@ from candor.client.pictures import Picture, encoded_picture
 from candor.errors import InvalidArgument, InvalidInput, InvalidOption, InvalidTarget
 from candor.protocol.options import to_method
 from candor.protocol.tensors import to_tensor
-from candor.result import Array, Explained
+from candor.result import Array, Explained, TrustLevel
 from candor.v1 import explanation_pb2 as pb
 
 __all__ = ["Asking", "Methods", "Rows", "TargetLike", "explain_request", "predict_request"]
@@ -45,8 +45,14 @@ class Asking(Rows, total=False):
         explained: `score` or `probability`; default: as the method has it.
         output: which output of the graph is explained.
         cache: `use`, `refresh` or `bypass`.
+        trust: `basic`, or `full`: deletion, insertion, infidelity and max-sensitivity too, at about
+            a hundred model runs and five further explanations an answer.
+        explain_if: explain only the rows whose most probable class is so probable:
+            `top_probability<0.6`; also with <=, > and >=.
         budget_ms: long methods return the best that they have after this time.
-        render: draw each map on its picture; a number from 0 to 1 is its opacity.
+        render: draw each answer: the map on its picture (a number from 0 to 1 is its opacity),
+            words in colours, curves of a series, features as bars; or as what to draw it: `png`,
+            `svg` (series, records), `html` (texts).
         segments: own segments for lime, integers [n, positions...].
     """
 
@@ -54,8 +60,10 @@ class Asking(Rows, total=False):
     explained: Explained
     output: str
     cache: Literal["use", "refresh", "bypass"]
+    trust: TrustLevel
+    explain_if: str
     budget_ms: float
-    render: bool | float
+    render: bool | float | Literal["png", "svg", "html"]
     segments: Array
 
 
@@ -94,15 +102,20 @@ def explain_request(model: str, methods: Methods, asking: Asking) -> pb.ExplainR
         outputs=asking.get("outputs", ()),
         output=asking.get("output"),
         budget_ms=asking.get("budget_ms"),
+        explain_if=asking.get("explain_if", ""),
     )
     if "explained" in asking:
         request.explained = _word(pb.Explained, "EXPLAINED", asking["explained"])
     if "cache" in asking:
         request.cache = _word(pb.CachePolicy, "CACHE_POLICY", asking["cache"])
+    if "trust" in asking:
+        request.trust = _word(pb.Trust, "TRUST", asking["trust"])
     if "segments" in asking:
         request.segments.CopyFrom(to_tensor(asking["segments"]))
     render = asking.get("render", False)
-    if render is not False:
+    if isinstance(render, str):
+        request.render.format = _word(pb.DrawingFormat, "DRAWING_FORMAT", render)
+    elif render is not False:
         request.render.CopyFrom(pb.Render(opacity=None if render is True else render))
     return request
 

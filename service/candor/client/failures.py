@@ -20,6 +20,8 @@ _BY_CODE: Mapping[StatusCode, type[errors.CandorError]] = MappingProxyType(
         StatusCode.RESOURCE_EXHAUSTED: errors.TooLarge,
         StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
         StatusCode.CANCELLED: errors.Cancelled,
+        StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+        StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
         StatusCode.UNAVAILABLE: errors.Unavailable,
         StatusCode.UNIMPLEMENTED: errors.Unsupported,
     }
@@ -42,8 +44,8 @@ def translated(error: grpc.RpcError) -> errors.CandorError:
         call.code(), errors.InternalError
     )
     if kind is errors.Overloaded:
-        pushback_ms = trailers.get("grpc-retry-pushback-ms", "")
-        return errors.Overloaded(message, int(pushback_ms) / 1000 if pushback_ms.isdigit() else 1.0)
+        after_ms = trailers.get("candor-retry-after-ms", "")
+        return errors.Overloaded(message, int(after_ms) / 1000 if after_ms.isdigit() else 1.0)
     return kind(message)
 
 

@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict
 
 from candor.client.answers import (
     Answer,
+    Drawing,
     Explanation,
     ModelInfo,
     ModelSummary,
@@ -16,6 +17,7 @@ from candor.client.answers import (
     RankedClass,
     Row,
 )
+from candor.client.sanity import read_sanity
 from candor.protocol.tensors import from_tensor
 from candor.result import Array, CacheStatus, ImageView, Json, ModelId, Target, TextView, View
 from candor.v1 import explanation_pb2 as pb
@@ -100,6 +102,7 @@ def read_model(message: model_pb2.Model) -> ModelInfo:
         provider=message.provider,
         activation=message.activation,
         preprocessing=message.preprocessing,
+        sanity=read_sanity(message.sanity) if message.HasField("sanity") else None,
     )
 
 
@@ -132,6 +135,7 @@ def _view(row: pb.Row) -> View | None:
 
 
 def _answer(message: pb.Attribution) -> Answer:
+    overlay = message.overlay_png  # each reading of the field is a copy
     return Answer(
         method=message.method,
         row=message.row,
@@ -143,8 +147,18 @@ def _answer(message: pb.Attribution) -> Answer:
         cache=_CACHE.get(message.cache_status),
         cache_key=message.cache_key,
         complete=message.complete,
-        overlay_png=message.overlay_png,
+        overlay_png=overlay,
+        drawing=_drawing(message, overlay),
+        not_explained=message.not_explained,
     )
+
+
+def _drawing(message: pb.Attribution, overlay: bytes) -> Drawing | None:
+    if overlay:
+        return Drawing("image/png", overlay)
+    if not message.HasField("drawing"):
+        return None
+    return Drawing(message.drawing.media_type, message.drawing.content)
 
 
 def _whole(value: Json) -> Json:

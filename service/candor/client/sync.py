@@ -16,6 +16,13 @@ from candor.client.answers import (
     Progress,
 )
 from candor.client.asking import Asking, Methods, Rows, explain_request, predict_request
+from candor.client.connection import (
+    ATTEMPTS,
+    Tls,
+    channel_credentials,
+    channel_options,
+    key_metadata,
+)
 from candor.client.failures import translated
 from candor.client.reading import (
     read_explanation,
@@ -30,10 +37,7 @@ from candor.v1 import model_pb2
 from candor.v1.explanation_pb2_grpc import ExplanationServiceStub
 from candor.v1.model_pb2_grpc import ModelServiceStub
 
-__all__ = ["OPTIONS", "Client"]
-
-# The server's limit is the one that counts.
-OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+__all__ = ["Client"]
 
 
 class Client:
@@ -46,10 +50,34 @@ class Client:
         answer = client.explain("photos", ["grad_cam"], images=["cat.jpg"]).of("grad_cam")
     """
 
-    def __init__(self, target: str) -> None:
-        """Connect when first used; `target` is host:port."""
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: Tls | bool = False,
+        api_key: str = "",
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        """Connect when first used.
+
+        Args:
+            target: host:port.
+            tls: True, or whom to trust and who we are; False: in the clear.
+            api_key: of a server that asks for one.
+            attempts: how often a call is tried, 1 to 5, where the server cannot be reached, is
+                stopping, or is busy; all within the call's own `timeout_s`.
+
+        Raises:
+            InvalidOption: a file of `tls` cannot be read, or another number of attempts.
+        """
         self._target = target
-        self._channel = grpc.insecure_channel(target, options=OPTIONS)
+        options, credentials = channel_options(attempts, tls), channel_credentials(tls)
+        self._channel = (
+            grpc.insecure_channel(target, options)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, options)
+        )
+        self._metadata = key_metadata(api_key)
         self._explanations = ExplanationServiceStub(self._channel)
         self._models = ModelServiceStub(self._channel)
 
@@ -87,14 +115,16 @@ class Client:
     def models(self, *, timeout_s: float | None = None) -> tuple[ModelSummary, ...]:
         """List all models, the broken ones with the reason."""
         with _translating():
-            response = self._models.ListModels(model_pb2.ListModelsRequest(), timeout=timeout_s)
+            response = self._models.ListModels(
+                model_pb2.ListModelsRequest(), timeout=timeout_s, metadata=self._metadata
+            )
         return tuple(map(read_summary, response.models))
 
     def model(self, name: str, version: str = "", *, timeout_s: float | None = None) -> ModelInfo:
         """Describe one model."""
         request = model_pb2.GetModelRequest(name=name, version=version)
         with _translating():
-            response = self._models.GetModel(request, timeout=timeout_s)
+            response = self._models.GetModel(request, timeout=timeout_s, metadata=self._metadata)
         return read_model(response.model)
 
     def predict(
@@ -103,7 +133,9 @@ class Client:
         """Classify rows: `images=`, `texts=` or `tensors=`."""
         request = predict_request(model, rows)
         with _translating():
-            response = self._explanations.Predict(request, timeout=timeout_s)
+            response = self._explanations.Predict(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         return read_prediction(response.prediction)
 
     def explain(
@@ -128,7 +160,9 @@ class Client:
         request = explain_request(model, methods, asking)
         with _translating():
             if on_progress is None:
-                return read_explanation(self._explanations.Explain(request, timeout=timeout_s))
+                return read_explanation(
+                    self._explanations.Explain(request, timeout=timeout_s, metadata=self._metadata)
+                )
             return self._watched(request, on_progress, timeout_s)
 
     def estimate(
@@ -142,7 +176,9 @@ class Client:
         """Say what `explain` with the same arguments would cost, without running it."""
         request = pb.EstimateRequest(explain=explain_request(model, methods, asking))
         with _translating():
-            response = self._explanations.Estimate(request, timeout=timeout_s)
+            response = self._explanations.Estimate(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         return Estimate(response.model_calls, response.milliseconds, response.bytes)
 
     def _watched(
@@ -152,7 +188,7 @@ class Client:
         timeout_s: float | None,
     ) -> Explanation:
         stream = pb.ExplainStreamRequest(explain=request)
-        call = self._explanations.ExplainStream(stream, timeout=timeout_s)
+        call = self._explanations.ExplainStream(stream, timeout=timeout_s, metadata=self._metadata)
         try:
             for event in call:
                 if event.WhichOneof("event") == "result":

@@ -18,11 +18,12 @@ __all__ = ["Found", "assemble"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One answer with its origin."""
+    """One answer with its origin, or why there is none."""
 
     entry: Entry
     status: CacheStatus
     complete: bool = True
+    not_explained: str = ""
 
 
 def assemble(
@@ -52,7 +53,8 @@ def assemble(
 
 def _answer(plan: Plan, ask: Ask, found: Found) -> Answer:
     attribution = cut_to_view(found.entry.attribution, plan.views[ask.row])
-    return Answer(attribution, found.status, ask.key, found.complete)
+    key = "" if found.not_explained else ask.key
+    return Answer(attribution, found.status, key, found.complete, found.not_explained)
 
 
 def _prediction(plan: Plan, rows: Sequence[RowSays]) -> Prediction:

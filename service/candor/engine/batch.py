@@ -20,7 +20,7 @@ RowSays = tuple[Mapping[str, Array], Scores | None]
 
 
 def run_batch(
-    model: Model, subject: Subject, asks: Sequence[Ask], known: Mapping[int, RowSays]
+    model: Model, subject: Subject, asks: Sequence[Ask], known: Sequence[RowSays]
 ) -> list[Entry]:
     """Explain rows that share method and options in one run.
 
@@ -28,7 +28,7 @@ def run_batch(
         model: to rebuild its outputs from the run's scores.
         subject: the same model, as explainers see it.
         asks: what is asked, one or more.
-        known: what the model says of a row, where that cannot be rebuilt from scores.
+        known: what the model says of each row, where that cannot be rebuilt from scores; else ().
 
     Raises:
         InvalidInput: the scores or the map of a row are not finite.
@@ -36,9 +36,8 @@ def run_batch(
     guard = Guard(subject)
     explain = INTERACTIVE[type(asks[0].options)]
     attributions = explain(guard, [ask.question for ask in asks], asks[0].options)
-    if known:
-        says = [known[ask.row] for ask in asks]
-    else:
+    says = known
+    if not known:
         scores = guard.scores
         outputs = None if scores is None else model.outputs_from(scores)
         if scores is None or outputs is None or len(scores.score) != len(asks):

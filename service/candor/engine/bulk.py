@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,10 +14,11 @@ from candor.engine.flight import Seat
 from candor.engine.gather import all_of
 from candor.engine.guard import Guard
 from candor.engine.house import House, Landed, keep, named, origin
+from candor.engine.places import Place
 from candor.engine.plan import Ask, Plan
 from candor.engine.rows import Rows
 from candor.engine.watch import OnProgress, Partial, Watch, Watcher
-from candor.explain.explainers import BULK
+from candor.explain.explainers import in_slices
 from candor.result import Attribution
 
 __all__ = ["Wishes", "answer_bulk"]
@@ -31,11 +32,13 @@ class Wishes:
         budget_at_s: monotonic instant from which the best so far will do; infinity never.
         on_progress: makes the listener of an ask; None where nobody listens.
         on_answer: told of each answer as it comes.
+        place: of this request, once it has one of its own.
     """
 
     budget_at_s: float
     on_progress: Callable[[Ask], OnProgress] | None
     on_answer: Callable[[Ask, Found], None]
+    place: Place | None = None
 
 
 async def answer_bulk(
@@ -73,7 +76,8 @@ async def answer_bulk(
 
     # Those who only wait for others' computations need no place of their own.
     leads = any(ask.flight not in house.flights for ask in asks)
-    with house.workers.place(plan.model.id.name) if leads else nullcontext():
+    with house.workers.place(plan.model.id.name, plan.share) if leads else nullcontext() as place:
+        wishes = replace(wishes, place=place)
         answers = await all_of(answer(ask) for ask in asks)
     return {ask.flight: found for ask, found in zip(asks, answers, strict=True)}
 
@@ -84,7 +88,7 @@ async def _answer(house: House, plan: Plan, ask: Ask, rows: Rows, wishes: Wishes
         # is awaited.
         if plan.reads and ask.key and (entry := house.cache.peek(ask.key)) is not None:
             return Found(entry, "hit")
-        seat = house.flights.join(ask.flight) or _launch(house, plan, ask, rows)
+        seat = house.flights.join(ask.flight) or _launch(house, plan, ask, rows, wishes.place)
         with seat:
             landed = await _landing(seat, ask, wishes)
         if landed.complete or time.monotonic() >= wishes.budget_at_s:
@@ -92,9 +96,11 @@ async def _answer(house: House, plan: Plan, ask: Ask, rows: Rows, wishes: Wishes
         # It ended with the budget of those who had been there; ours is not over: on by ourselves.
 
 
-def _launch(house: House, plan: Plan, ask: Ask, rows: Rows) -> Seat[Landed, Watch]:
+def _launch(
+    house: House, plan: Plan, ask: Ask, rows: Rows, place: Place | None
+) -> Seat[Landed, Watch]:
     watch = Watch()
-    compute = partial(_compute, house, plan, ask, rows, watch)
+    compute = partial(_compute, house, plan, ask, rows, watch, place)
     return house.flights.launch([ask.flight], compute, watch)[ask.flight]
 
 
@@ -114,15 +120,16 @@ async def _landing(seat: Seat[Landed, Watch], ask: Ask, wishes: Wishes) -> Lande
 
 
 async def _compute(
-    house: House, plan: Plan, ask: Ask, rows: Rows, watch: Watch
+    house: House, plan: Plan, ask: Ask, rows: Rows, watch: Watch, place: Place | None
 ) -> dict[str, Landed | Exception]:
-    explain = BULK[type(ask.options)]
     model = plan.model.id
     says = await rows.says(ask.row)
-    work = explain(Guard(plan.subject), ask.question, ask.options)
+    work = in_slices(Guard(plan.subject), ask.question, ask.options)
     steps = house.pace.timed(model.digest, work)
     observe = partial(watch.observe, says)
-    outcome: Attribution | Partial = await house.workers.advance(steps, observe, model.name)
+    outcome: Attribution | Partial = await house.workers.advance(
+        steps, observe, model.name, plan.share, place
+    )
     if isinstance(outcome, Partial):
         return {ask.flight: Landed(outcome.entry, complete=False)}
     entry = entry_of(outcome, says)

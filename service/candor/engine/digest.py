@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from blake3 import blake3
 
-from candor.result import Array, Explained, Json, ModelId, Target
+from candor.result import Array, Explained, Json, ModelId, Target, TrustLevel
 
 __all__ = [
     "SCHEMA",
@@ -48,6 +48,7 @@ class Subjected:
         provider: ONNX Runtime's execution provider.
         precision: in which the programs compute.
         output: the output that is explained; None for the default one.
+        tenant: who shares the answers.
     """
 
     model: ModelId
@@ -55,6 +56,7 @@ class Subjected:
     provider: str
     precision: str = "float32"
     output: str | None = None
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,14 @@ class Asked:
         options: resolved, as flat JSON.
         explained: None where the method decides.
         segments: the caller's own, for the row.
+        trust: what the record holds.
     """
 
     method: str
     options: Mapping[str, Json]
     explained: Explained | None = None
     segments: Array | None = None
+    trust: TrustLevel = "basic"
 
 
 def cache_secret(material: bytes) -> bytes:
@@ -89,6 +93,7 @@ def subject_digest(subjected: Subjected, secret: bytes) -> bytes:
         "provider": subjected.provider.encode(),
         "precision": subjected.precision.encode(),
         "output": _optional(subjected.output),
+        "tenant": subjected.tenant.encode(),
     }
     return _digest("subject", iter(fields.items()), secret)
 
@@ -115,6 +120,8 @@ def asked_digest(asked: Asked, secret: bytes) -> bytes:
         if asked.segments is not None:
             yield "segments", b""
             yield from _array(asked.segments)
+        if asked.trust != "basic":
+            yield "trust", asked.trust.encode()
 
     return _digest("asked", fields(), secret)
 

@@ -4,12 +4,13 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from typing import TypeAlias
 
 from candor.engine.assemble import Found, assemble
 from candor.engine.batch import RowSays
 from candor.engine.bulk import Wishes, answer_bulk
+from candor.engine.condition import passed_over
 from candor.engine.deadline import Deadline
 from candor.engine.estimate import estimate_plan
 from candor.engine.gather import within
@@ -17,6 +18,7 @@ from candor.engine.house import House, distinct, look_up
 from candor.engine.interactive import answer_interactive
 from candor.engine.model import Model, ModelStore
 from candor.engine.plan import Plan, is_bulk, make_plan
+from candor.engine.predicting import joint_prediction
 from candor.engine.reports import Reporter
 from candor.engine.request import (
     Estimate,
@@ -26,9 +28,9 @@ from candor.engine.request import (
     PredictRequest,
     Report,
 )
-from candor.engine.rows import Rows, runs_tell, scores_of
+from candor.engine.rows import Rows, runs_tell
+from candor.engine.share import NOBODY, Share
 from candor.metrics import WorkClass
-from candor.result import Encoded
 
 __all__ = ["Engine", "OnReport", "Report"]
 
@@ -59,8 +61,15 @@ class Engine:
         self._secret = secret
         self._budget_s = budget_s
 
-    async def predict(self, request: PredictRequest, deadline: Deadline) -> Prediction:
-        """Run the model, plainly: the answer is ONNX Runtime's.
+    async def predict(
+        self, request: PredictRequest, deadline: Deadline, share: Share = NOBODY
+    ) -> Prediction:
+        """Run the model, plainly: the answer is ONNX Runtime's, for the rows that were run.
+
+        Args:
+            request: what to predict.
+            deadline: when nobody waits any more.
+            share: whose it counts to.
 
         Raises:
             NotFound, InvalidInput, InvalidModel, Overloaded, DeadlineExceeded, Unavailable.
@@ -68,11 +77,18 @@ class Engine:
         async with within(deadline):
             model = await self._find(request)
             with self.house.workers.inside(model.id.name, "interactive"):
-                run = partial(_predict, self.house, model, request, time.monotonic())
-                return await self.house.workers.run(run, model.id.name, deadline)
+                joint = joint_prediction(self.house, model, request)
+                prediction: Prediction = await self.house.workers.run_joint(
+                    joint, model.id.name, deadline, share
+                )
+                return prediction
 
     async def explain(
-        self, request: ExplainRequest, deadline: Deadline, on_report: OnReport | None = None
+        self,
+        request: ExplainRequest,
+        deadline: Deadline,
+        on_report: OnReport | None = None,
+        share: Share = NOBODY,
     ) -> Explanation:
         """Predict and explain every row, for every target, by every method.
 
@@ -80,25 +96,26 @@ class Engine:
             request: what to explain.
             deadline: when nobody waits any more.
             on_report: called on the event loop, for every answer at least once.
+            share: whose it counts to.
 
         Raises:
             CandorError: any kind but Cancelled and InternalError, as its message says.
         """
-        bulk = any(is_bulk(options) for options in request.methods)
+        bulk = any(is_bulk(options, request.trust) for options in request.methods)
         work_class: WorkClass = "bulk" if bulk else "interactive"
         async with within(deadline):
             model = await self._find(request)
             with self.house.workers.inside(model.id.name, work_class):
-                return await self._explain(model, request, deadline, on_report)
+                return await self._explain(model, request, deadline, share, on_report)
 
-    async def estimate(self, request: ExplainRequest) -> Estimate:
+    async def estimate(self, request: ExplainRequest, share: Share = NOBODY) -> Estimate:
         """Say what `explain` would cost, the cache not counted.
 
         Raises:
             CandorError: where the request is wrong, as `explain` would.
         """
         model = await self._find(request)
-        plan, _ = await self._plan(model, request, Deadline())
+        plan, _ = await self._plan(model, request, Deadline(), share)
         return await estimate_plan(self.house, plan)
 
     async def _explain(
@@ -106,22 +123,27 @@ class Engine:
         model: Model,
         request: ExplainRequest,
         deadline: Deadline,
+        share: Share,
         on_report: OnReport | None,
     ) -> Explanation:
         began = time.monotonic()
-        plan, started = await self._plan(model, request, deadline)
+        plan, started = await self._plan(model, request, deadline, share)
         planned = time.monotonic()
 
         reporter = Reporter(plan, on_report)
         found = await look_up(self.house, plan)
-        reporter.found(found)
         looked_up = time.monotonic()
 
-        missing = [ask for ask in distinct(plan.asks) if ask.flight not in found]
-        short = [ask for ask in missing if not is_bulk(ask.options)]
-        long = [ask for ask in missing if is_bulk(ask.options)]
-
         rows = Rows(self.house, plan)
+        rows.learn(_said(plan, found))
+        if request.condition is not None:
+            found |= await passed_over(self.house, plan, request.condition, rows, deadline)
+        reporter.found(found)
+
+        missing = [ask for ask in distinct(plan.asks) if ask.flight not in found]
+        short = [ask for ask in missing if not ask.is_bulk]
+        long = [ask for ask in missing if ask.is_bulk]
+
         silent = () if runs_tell(plan) else (ask.row for ask in short)
         known = await rows.predict(silent, deadline)
         answered = await answer_interactive(self.house, plan, short, known)
@@ -138,7 +160,8 @@ class Engine:
         found |= await answer_bulk(self.house, plan, long, rows, wishes)
 
         for ask in plan.asks:
-            self.house.metrics.cache("explanation", found[ask.flight].status)
+            if not found[ask.flight].not_explained:
+                self.house.metrics.cache("explanation", found[ask.flight].status)
         ended = time.monotonic()
         timings_s = {
             "queue": started - began,
@@ -148,7 +171,9 @@ class Engine:
             "total": ended - began,
         }
         says = _said(plan, found)
-        return assemble(plan, found, [says[row] for row in range(plan.n_rows)], timings_s)
+        ready_s = {method: at_s - began for method, at_s in reporter.ready_at_s.items()}
+        made = assemble(plan, found, [says[row] for row in range(plan.n_rows)], timings_s)
+        return replace(made, ready_s=ready_s)
 
     async def _find(self, request: PredictRequest | ExplainRequest) -> Model:
         if self.store.loads(request.model, request.version):
@@ -156,31 +181,15 @@ class Engine:
         return self.store.get(request.model, request.version)
 
     async def _plan(
-        self, model: Model, request: ExplainRequest, deadline: Deadline
+        self, model: Model, request: ExplainRequest, deadline: Deadline, share: Share
     ) -> tuple[Plan, float]:
         """The plan, and when a slot was free to make it."""
 
         def plan() -> tuple[Plan, float]:
             started = time.monotonic()
-            return make_plan(model, request, self._secret), started
+            return replace(make_plan(model, request, self._secret), share=share), started
 
-        return await self.house.workers.run(plan, model.id.name, deadline)
-
-
-def _predict(house: House, model: Model, request: PredictRequest, queued_at: float) -> Prediction:
-    started = time.monotonic()
-    encoded: Encoded = model.encode(request.payload)
-    tensors = model.check(encoded.tensors)
-    prepared = time.monotonic()
-    outputs = model.run(tensors, request.outputs)
-    house.metrics.batch(model.id.name, len(encoded.views))
-    scores = scores_of(model, tensors, outputs) if request.scores else None
-    timings_s = {
-        "queue": started - queued_at,
-        "prepare": prepared - started,
-        "compute": time.monotonic() - prepared,
-    }
-    return Prediction(model.id, outputs, scores, model.labels, encoded.views, timings_s)
+        return await self.house.workers.run(plan, model.id.name, deadline, share)
 
 
 def _said(plan: Plan, found: dict[str, Found]) -> dict[int, RowSays]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from candor.engine.deadline import Deadline
 from candor.engine.house import House
-from candor.engine.plan import Ask, Plan, is_bulk
+from candor.engine.plan import Ask, Plan
 from candor.engine.request import Estimate
 from candor.explain.explainers import evaluations
 from candor.explain.layout import position_shape
@@ -23,10 +23,11 @@ async def estimate_plan(house: House, plan: Plan) -> Estimate:
     Runs the model once where nothing is known of its speed yet.
     """
     name, digest = plan.model.id.name, plan.model.id.digest
-    calls = await house.workers.run(partial(_calls, plan), name, Deadline())
+    calls = await house.workers.run(partial(_calls, plan), name, Deadline(), plan.share)
     methods = {method_name(ask.options) for ask in plan.asks}
     if any(house.pace.seconds(digest, method) is None for method in methods):
-        await house.workers.run(partial(_measure, house, plan), name, Deadline())
+        measure = partial(_measure, house, plan)
+        await house.workers.run(measure, name, Deadline(), plan.share)
     seconds = sum(
         count * (house.pace.seconds(digest, method) or 0.0) for method, count in calls.items()
     )
@@ -44,7 +45,7 @@ def _calls(plan: Plan) -> dict[str, int]:
         count = evaluations(plan.subject, ask.question, ask.options)
         method = method_name(ask.options)
         calls[method] = calls.get(method, 0) + count
-    if all(is_bulk(ask.options) for ask in plan.asks):
+    if all(ask.is_bulk for ask in plan.asks):
         calls["predict"] = plan.n_rows
     return calls
 
@@ -63,4 +64,4 @@ def _bytes(plan: Plan, ask: Ask) -> int:
     positions = int(np.prod(position_shape(shape, plan.subject.geometry)))
     keeps_channels = getattr(ask.options, "channels", "sum") == "keep"
     values = int(np.prod(shape)) if keeps_channels else positions
-    return 4 * values + (4 * positions if isinstance(ask.options, Lime) else 0)
+    return 4 * values * (2 if isinstance(ask.options, Lime) else 1)

@@ -27,7 +27,7 @@ def fits(plan: Plan, ask: Ask, entry: Entry) -> bool:
     return (
         attribution.method == method_name(ask.options)
         and _is_map(attribution.values.shape, positions, row)
-        and (attribution.segments is None or attribution.segments.shape == positions)
+        and (attribution.segments is None or attribution.segments.shape in {positions, row})
         and scores is not None
         and scores.score.shape == (1, plan.model.n_classes)  # of the default output, always
         and _is_answer(entry.outputs, plan.model.outputs)

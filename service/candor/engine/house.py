@@ -99,7 +99,7 @@ def _fidelity(method: str, figures: Json) -> float | None:
     """The figure that says how faithful the explanation is, 1 at best."""
     if not isinstance(figures, Mapping):
         return None
-    name, sign = _FIDELITY_FIGURES.get(method, ("", 1))
+    name, sign = _FIDELITY_FIGURES.get(method, ("faithfulness_correlation", 1))
     value = figures.get(name)
     if not isinstance(value, int | float):
         return None
@@ -110,4 +110,6 @@ _FIDELITY_FIGURES: Final[Mapping[str, tuple[str, int]]] = {
     "lime": ("out_of_sample_r2", 1),
     "integrated_gradients": ("relative_completeness_gap", -1),
 }
-"""Name of the figure in the trust record, and whether more (1) or less (-1) of it is better."""
+"""Name of the figure in the trust record, and whether more (1) or less (-1) of it is better.
+
+The other methods have one only where full trust was asked for."""

@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -14,11 +15,13 @@ from candor.engine.entry import Entry
 from candor.engine.flight import Seat
 from candor.engine.gather import all_of
 from candor.engine.house import House, Landed, keep, named, origin
+from candor.engine.joint import Joint
 from candor.engine.plan import Ask, Plan
 from candor.engine.watch import Watch
-from candor.errors import InvalidArgument
+from candor.errors import InternalError, InvalidArgument
 from candor.explain.options import Options
 from candor.explain.parse import method_name
+from candor.result import Tensors
 
 __all__ = ["answer_interactive"]
 
@@ -84,9 +87,8 @@ async def _compute(
 ) -> dict[str, Landed | Exception]:
     try:
         # No deadline: others may join. The flight is cancelled when the last of them has left.
-        entries = await house.workers.run(
-            partial(_run, house, plan, asks, known), plan.model.id.name, Deadline()
-        )
+        joint = _joint(house, plan, asks, known)
+        entries = await house.workers.run_joint(joint, plan.model.id.name, Deadline(), plan.share)
     except InvalidArgument as error:
         if len(asks) == 1:
             return {asks[0].flight: error}
@@ -97,12 +99,37 @@ async def _compute(
     return {ask.flight: Landed(entry) for ask, entry in zip(asks, entries, strict=True)}
 
 
-def _run(
-    house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, RowSays]
-) -> list[Entry]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one request brings to a run."""
+
+    house: House
+    plan: Plan
+    asks: Sequence[Ask]
+    says: Sequence[RowSays]
+
+
+def _joint(house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, RowSays]) -> Joint:
+    """Questions of one method, options and shape, as work that may share its run with others."""
+    says = [known[ask.row] for ask in asks] if known else []
+    model, question, rows = plan.model, asks[0].question, len(asks)
+    limit = model.joining.max_rows(Tensors({plan.batch.input_name: question.x}))
+    max_rows = min(_MAX_ROWS, limit)
+    alike = (question.x.dtype.str, question.x.shape, question.explained, bool(known))
+    key = ("explain", id(model), plan.output, asks[0].options, alike)
+    delay_s = model.joining.delay_s if rows < max_rows else 0.0
+    return Joint(key, _Part(house, plan, asks, says), rows, max_rows, delay_s, _run)
+
+
+def _run(parts: Sequence[_Part]) -> list[list[Entry]]:
+    house, plan = parts[0].house, parts[0].plan
+    asks = [ask for part in parts for ask in part.asks]
+    if len(parts) > 1 and not plan.model.joining.joins({plan.batch.input_name: asks[0].question.x}):
+        raise InternalError("rows of this model do not share a run")
     began = time.perf_counter()
-    entries = run_batch(plan.model, plan.subject, asks, known)
+    says = [row for part in parts for row in part.says]
+    entries = iter(run_batch(plan.model, plan.subject, asks, says))
     seconds = time.perf_counter() - began
     house.metrics.batch(plan.model.id.name, len(asks))
     house.pace.note(plan.model.id.digest, method_name(asks[0].options), len(asks), seconds)
-    return entries
+    return [[next(entries) for _ in part.asks] for part in parts]

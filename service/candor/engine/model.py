@@ -6,7 +6,7 @@ from typing import Protocol
 from candor.explain.subject import Subject
 from candor.result import Array, Encoded, ModelId, Payload, Scores
 
-__all__ = ["Model", "ModelStore", "Output"]
+__all__ = ["Joining", "Model", "ModelStore", "Output"]
 
 
 class Output(Protocol):
@@ -20,6 +20,26 @@ class Output(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes, -1 where the size is free; () for a scalar."""
+        ...
+
+
+class Joining(Protocol):
+    """Which requests of a model may share a run."""
+
+    @property
+    def delay_s(self) -> float:
+        """How long a request may wait for others, though it could run."""
+        ...
+
+    def max_rows(self, payload: Payload) -> int:
+        """Rows of a run that several requests like this one may share; 1: each runs alone."""
+        ...
+
+    def joins(self, tensors: Mapping[str, Array]) -> bool:
+        """Whether rows are answered alike whatever runs with them, and it is worth it.
+
+        Found out by runs on such tensors; called off the event loop.
+        """
         ...
 
 
@@ -59,6 +79,11 @@ class Model(Protocol):
     @property
     def methods(self) -> Mapping[str, str | None]:
         """Every method's name: None where the model supports it, else the reason why not."""
+        ...
+
+    @property
+    def joining(self) -> Joining:
+        """Which of its requests may share a run."""
         ...
 
     @property

@@ -22,6 +22,7 @@ from candor.engine.digest import (
 from candor.engine.extent import check_extent
 from candor.engine.model import Model
 from candor.engine.request import ExplainRequest
+from candor.engine.share import NOBODY, Share
 from candor.engine.targets import resolve_targets
 from candor.errors import InvalidArgument, InvalidInput, InvalidOption, Unsupported
 from candor.explain.explainers import BULK, resolve
@@ -29,7 +30,7 @@ from candor.explain.options import Options
 from candor.explain.parse import check_options, method_name, to_json
 from candor.explain.question import Question
 from candor.explain.subject import Subject
-from candor.result import Array, Target, View
+from candor.result import Array, Target, TrustLevel, View
 
 __all__ = ["Ask", "Place", "Plan", "is_bulk", "labels_of", "make_plan"]
 
@@ -62,6 +63,11 @@ class Ask:
         """Position of the row."""
         return self.place[1]
 
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it is answered in slices."""
+        return is_bulk(self.options, self.question.trust)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -73,6 +79,7 @@ class Plan:
         output: the output that is explained; None for the default one.
         asks: all questions, by method, row, target.
         reads, writes: what the cache policy allows.
+        share: whose the work counts to.
     """
 
     model: Model
@@ -83,6 +90,7 @@ class Plan:
     asks: tuple[Ask, ...]
     reads: bool
     writes: bool
+    share: Share = NOBODY
 
     @property
     def n_rows(self) -> int:
@@ -90,9 +98,9 @@ class Plan:
         return len(self.views)
 
 
-def is_bulk(options: Options) -> bool:
-    """Whether a method runs in slices."""
-    return type(options) in BULK
+def is_bulk(options: Options, trust: TrustLevel) -> bool:
+    """Whether an explanation runs in slices."""
+    return trust == "full" or type(options) in BULK
 
 
 def labels_of(model: Model, subject: Subject) -> tuple[str, ...]:
@@ -152,7 +160,7 @@ def _asks(
     targets: tuple[tuple[Target, ...], ...],
     secret: bytes,
 ) -> Iterator[Ask]:
-    model_digest = _model_digest(model, subject, request.output, secret)
+    model_digest = _model_digest(model, subject, request, secret)
     rows = [row_of(batch, row) for row in range(batch.n_rows)]
     row_digests = [row_digest(inputs, secret) for inputs in rows]
     asked: dict[Options, bytes] = {}
@@ -161,10 +169,17 @@ def _asks(
         shares = keeps and request.cache == "use"
         for row, of_row in enumerate(targets):
             segments = segments_of(batch, row, request.segments)
-            first = Question(rows[row][batch.input_name], of_row[0], request.explained, segments)
+            x = rows[row][batch.input_name]
+            first = Question(x, of_row[0], request.explained, segments, request.trust)
             resolved = resolve(subject, first, options)
             if segments is not None or resolved not in asked:
-                how = Asked(method_name(options), to_json(resolved), request.explained, segments)
+                how = Asked(
+                    method_name(options),
+                    to_json(resolved),
+                    request.explained,
+                    segments,
+                    request.trust,
+                )
                 asked[resolved] = asked_digest(how, secret)
             for position, target in enumerate(of_row):
                 key = question_key(model_digest, row_digests[row], asked[resolved], target, secret)
@@ -177,9 +192,12 @@ def _asks(
                 )
 
 
-def _model_digest(model: Model, subject: Subject, output: str | None, secret: bytes) -> bytes:
+def _model_digest(model: Model, subject: Subject, request: ExplainRequest, secret: bytes) -> bytes:
     recipe = f"{model.activation} {subject.geometry!r} {subject.n_classes}"
-    return subject_digest(Subjected(model.id, recipe, model.provider, output=output), secret)
+    subjected = Subjected(
+        model.id, recipe, model.provider, output=request.output, tenant=request.tenant
+    )
+    return subject_digest(subjected, secret)
 
 
 def _check_methods(model: Model, methods: tuple[Options, ...]) -> None:

@@ -13,45 +13,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from candor.engine.breaker import Breaker
 from candor.engine.digest import SCHEMA
+from candor.engine.redis_client import RedisClient
 from candor.metrics import Metrics
 
-__all__ = ["MAX_VALUE_BYTES", "RedisCache", "open_redis"]
+__all__ = ["MAX_VALUE_BYTES", "RedisCache"]
 
 MAX_VALUE_BYTES: Final = 8 << 20
 """Compressed; larger values are not stored, and no more than this of one is ever fetched."""
 
 _TTL_JITTER: Final = 0.1
-_CONNECTIONS: Final = 32
-
-
-def open_redis(url: str, timeout_s: float = 0.1) -> Redis:
-    """A client for `redis://`, `rediss://` or `unix://`; connects on first use, never retries.
-
-    Args:
-        url: user, password and database number as redis-py reads them.
-        timeout_s: for connecting and for each read, which is what the worst request loses.
-
-    Raises:
-        ValueError: not a Redis URL.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,  # nothing of RESP3 is used, and its HELLO costs each connection a round trip
-        client_name="candor",
-    )
-    return Redis.from_pool(pool)
 
 
 class RedisCache:
@@ -59,7 +33,7 @@ class RedisCache:
 
     def __init__(
         self,
-        client: Redis,
+        client: RedisClient,
         metrics: Metrics,
         *,
         namespace: str,

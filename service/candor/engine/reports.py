@@ -1,5 +1,6 @@
-"""Telling the caller how far each answer has come."""
+"""Telling the caller how far each answer has come, and noting when the last one of a method did."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
@@ -15,10 +16,15 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """Translates what happens to a flight into reports for the places that wait for it."""
+    """Translates what happens to a flight into reports for the places that wait for it.
+
+    Attributes:
+        ready_at_s: the monotonic instant of the latest answer, by method.
+    """
 
     def __init__(self, plan: Plan, on_report: Callable[[Report], None] | None) -> None:
         self._on_report = on_report
+        self.ready_at_s: dict[str, float] = {}
         self._views = plan.views
         self._places: dict[str, list[Ask]] = defaultdict(list)
         if on_report is not None:
@@ -33,11 +39,17 @@ class Reporter:
     def found(self, found: Mapping[str, Found]) -> None:
         """Report answers, by flight."""
         for flight, answer in found.items():
-            self._tell(flight, 1.0, answer.entry.attribution)
+            self._ready(answer)
+            shown = None if answer.not_explained else answer.entry.attribution
+            self._tell(flight, 1.0, shown)
 
     def answered(self, ask: Ask, found: Found) -> None:
         """Report one answer."""
+        self._ready(found)
         self._tell(ask.flight, 1.0, found.entry.attribution)
+
+    def _ready(self, found: Found) -> None:
+        self.ready_at_s[found.entry.attribution.method] = time.monotonic()
 
     def _listener(self, ask: Ask) -> OnProgress:
         return lambda share, partial: self._tell(ask.flight, share, partial)

@@ -13,12 +13,14 @@ from candor.result import (
     ModelId,
     Payload,
     Scores,
+    TrustLevel,
     View,
 )
 
 __all__ = [
     "Answer",
     "CachePolicy",
+    "Condition",
     "Estimate",
     "ExplainRequest",
     "Explanation",
@@ -29,6 +31,19 @@ __all__ = [
 ]
 
 CachePolicy = Literal["use", "refresh", "bypass"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Which rows are explained: those whose top probability is so.
+
+    Attributes:
+        sense: `<`, `<=`, `>` or `>=`.
+        bound: 0..1.
+    """
+
+    sense: str
+    bound: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,9 @@ class ExplainRequest:
         output: which of the model's outputs is explained; None for the first float [n, k].
         budget_s: bulk methods return the best they have after this time.
         segments: int, [n, positions]: the caller's own segments, for lime.
+        trust: `full` has every answer examined, which makes each a long one.
+        condition: that a row has to meet to be explained; None: every row is.
+        tenant: whose cached answers may be given, and get these; nobody else's.
     """
 
     model: str
@@ -85,6 +103,9 @@ class ExplainRequest:
     cache: CachePolicy = "use"
     budget_s: float | None = None
     segments: Array | None = None
+    trust: TrustLevel = "basic"
+    condition: Condition | None = None
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +137,14 @@ class Answer:
     Attributes:
         key: hexadecimal cache key; "" where the answer is not cacheable.
         complete: False where a budget cut the work short.
+        not_explained: why the row did not call for an explanation; "" where it has one.
     """
 
     attribution: Attribution
     cache: CacheStatus
     key: str
     complete: bool = True
+    not_explained: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +154,7 @@ class Explanation:
     Attributes:
         answers: by method (in the order asked), then row, then target.
         timings_s: by step: `queue` (for the first slot), `prepare`, `look_up`, `compute`, `total`.
+        ready_s: seconds until the last answer of a method was there, by method; at most `total`.
         labels: of the classes explained; () where the model's labels belong to another output.
     """
 
@@ -138,6 +162,7 @@ class Explanation:
     answers: tuple[tuple[tuple[Answer, ...], ...], ...]
     timings_s: Mapping[str, float] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    ready_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n_answers(self) -> int:
@@ -146,8 +171,10 @@ class Explanation:
 
     @property
     def statuses(self) -> set[CacheStatus]:
-        """Where the answers came from."""
-        return {answer.cache for rows in self.answers for row in rows for answer in row}
+        """Where the answers came from; of rows that were not explained there are none."""
+        answers = [answer for rows in self.answers for row in rows for answer in row]
+        explained = [answer for answer in answers if not answer.not_explained]
+        return {answer.cache for answer in explained or answers}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,12 @@ class Rows:
         self._known |= known
 
     async def predict(self, rows: Iterable[int], deadline: Deadline) -> dict[int, RowSays]:
-        """Predict some rows, those of the same length in one run."""
+        """Predict some rows, where they are not known; those of the same length in one run."""
         wanted = sorted(set(rows))
-        if wanted:
-            run = partial(_predict, self._house, self._plan, wanted)
+        if unknown := [row for row in wanted if row not in self._known]:
+            run = partial(_predict, self._house, self._plan, unknown)
             name = self._plan.model.id.name
-            self._known |= await self._house.workers.run(run, name, deadline)
+            self._known |= await self._house.workers.run(run, name, deadline, self._plan.share)
         return {row: self._known[row] for row in wanted}
 
     async def says(self, row: int) -> RowSays:

@@ -3,9 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
 from candor.engine.deadline import Deadline
+from candor.engine.joint import Joint
+from candor.engine.places import Place
+from candor.engine.share import NOBODY, Share
 from candor.explain.question import Progress
 from candor.metrics import WorkClass
 
@@ -22,46 +26,59 @@ MORE: Final = More()
 """What a step answers that is not done yet."""
 
 
+@dataclass(slots=True, eq=False)
 class Work:
     """A function to be called until it answers something else than `MORE`.
 
-    `state` and `abandoned` belong to the lock of the workers; `future` to the event loop that made
-    the work.
+    `state`, `started`, `abandoned` and `has_turn` belong to the lock of the workers; `future` to
+    the event loop that made the work.
+
+    Attributes:
+        close: called when the work has ended, however it did.
+        joint: how it may be done together with others; `step` does it alone.
+        place: of the bulk request that it is a part of.
+        has_turn: whether it is one of the bulk works that take turns.
     """
 
-    __slots__ = (
-        "abandoned", "busy_s", "close", "deadline", "future", "loop", "model", "queued_at",
-        "started", "state", "step", "work_class",
-    )  # fmt: skip
+    work_class: WorkClass
+    model: str
+    step: Callable[[], Any]
+    deadline: Deadline
+    share: Share = NOBODY
+    close: Callable[[], None] | None = None
+    joint: Joint | None = None
+    place: Place | None = None
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    state: Literal["queued", "running", "done"] = "queued"
+    abandoned: bool = False
+    started: bool = False
+    has_turn: bool = False
+    queued_at: float = field(default_factory=time.monotonic)
+    busy_s: float = 0.0
+    future: "asyncio.Future[Any]" = field(init=False)
 
-    def __init__(
-        self,
-        work_class: WorkClass,
-        model: str,
-        step: Callable[[], Any],
-        deadline: Deadline,
-        close: Callable[[], None] | None = None,
-    ) -> None:
-        self.work_class: WorkClass = work_class
-        self.model = model
-        self.step = step
-        self.deadline = deadline
-        self.close = close
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
-        self.state: Literal["queued", "running", "done"] = "queued"
-        self.abandoned = False
-        self.started = False
-        self.queued_at = time.monotonic()
-        self.busy_s = 0.0
+    def __post_init__(self) -> None:
+        self.future = self.loop.create_future()
 
-    def run_step(self) -> Any:
-        """One step, timed."""
-        began = time.monotonic()
-        try:
-            return self.step()
-        finally:
-            self.busy_s += time.monotonic() - began
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Whose turn it is, from the outside in."""
+        return self.model, self.share.caller, self.share.connection
+
+    @property
+    def priority(self) -> int:
+        """Lower goes first, among the work of one connection."""
+        return self.share.priority
+
+    @property
+    def rows(self) -> int:
+        """By which what a shared run has taken is divided; no request is free."""
+        return max(1, self.joint.rows) if self.joint is not None else 1
+
+    @property
+    def gathers_until_s(self) -> float:
+        """The monotonic instant from which it does not wait for company."""
+        return self.queued_at + (self.joint.delay_s if self.joint is not None else 0.0)
 
     def end(self, value: Any, error: BaseException | None) -> None:
         """Clean up and deliver, from any thread: the failure if there is one, else the value."""

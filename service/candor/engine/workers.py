@@ -13,24 +13,23 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, TypeVar, cast
 
 from candor.engine.deadline import Deadline
+from candor.engine.joint import Joint
+from candor.engine.performing import perform
+from candor.engine.places import Place, Places
 from candor.engine.queues import Limits, Queues
+from candor.engine.share import NOBODY, Share
+from candor.engine.shedding import Shedding
 from candor.engine.work import MORE, More, Work, slice_of
-from candor.errors import DeadlineExceeded, Overloaded, Unavailable
+from candor.errors import Unavailable
 from candor.explain.question import Progress
 from candor.metrics import Metrics, WorkClass
 
 __all__ = ["Limits", "Workers"]
 
 T = TypeVar("T")
-
-_RETRY_S: Final = (0.05, 60.0)
-_CLASS_NAMES: Final[dict[WorkClass, str]] = {
-    "interactive": "predictions",
-    "bulk": "long explanations",
-}
 
 
 class Workers:
@@ -43,9 +42,9 @@ class Workers:
         self._more = threading.Condition(self._lock)
         self._less = threading.Condition(self._lock)
         self._queues = Queues(limits.slots, metrics)
-        self._mean_s: dict[WorkClass, float] = {"interactive": 0.01, "bulk": 1.0}
+        self._shedding = Shedding(limits.slots, metrics)
         self._inside = 0
-        self._places = 0
+        self._places = Places(limits.slots + limits.explain_queue, self._lock, self._shedding)
         self._draining = False
         self._closed = False
         self._threads = [
@@ -60,7 +59,9 @@ class Workers:
         """How many works run at the same time."""
         return self._limits.slots
 
-    async def run(self, function: Callable[[], T], model: str, deadline: Deadline) -> T:
+    async def run(
+        self, function: Callable[[], T], model: str, deadline: Deadline, share: Share = NOBODY
+    ) -> T:
         """Call a function in a slot, before all bulk work.
 
         Raises:
@@ -68,13 +69,20 @@ class Workers:
             DeadlineExceeded: the deadline passed before the function was called.
             Unavailable: the workers are closed.
         """
-        work = Work("interactive", model, function, deadline)
-        with self._lock:
-            if self._queues.n_interactive >= self._limits.predict_queue:
-                raise self._overloaded("interactive", model, self._queues.n_interactive)
-            self._enqueue(work)
-        answer: T = await self._answer(work)
-        return answer
+        work = Work("interactive", model, function, deadline, share)
+        return cast("T", await self._interactive(work))
+
+    async def run_joint(
+        self, joint: Joint, model: str, deadline: Deadline, share: Share = NOBODY
+    ) -> Any:
+        """As `run`, in one run with other work of the same key, if any waits.
+
+        Raises:
+            Overloaded, DeadlineExceeded, Unavailable: as `run`.
+        """
+        return await self._interactive(
+            Work("interactive", model, lambda: MORE, deadline, share, joint=joint)
+        )
 
     @contextmanager
     def inside(self, model: str, work_class: WorkClass) -> Iterator[None]:
@@ -96,44 +104,40 @@ class Workers:
                 self._inside -= 1
                 self._less.notify_all()
 
-    @contextmanager
-    def place(self, model: str) -> Iterator[None]:
-        """Hold one of the places for bulk requests while they `advance` their works.
+    def place(self, model: str, share: Share = NOBODY) -> Place:
+        """One of the places for bulk requests, to be held while they `advance` their works.
 
         Raises:
-            Overloaded: no place is left.
+            Overloaded: no place is left, and nobody who waits has more than the caller; or, out of
+                the block, a caller who has less has come.
         """
-        with self._lock:
-            if self._places >= self._limits.slots + self._limits.explain_queue:
-                raise self._overloaded("bulk", model, self._places)
-            self._places += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._places -= 1
+        return self._places.enter(model, share)
 
     async def advance(
         self,
         steps: Generator[Progress, None, T],
         observe: Callable[[Progress], T | More],
         model: str,
+        share: Share = NOBODY,
+        place: Place | None = None,
     ) -> T:
         """Run a bulk explainer slice by slice; its cancellation takes effect within one slice.
 
         Args:
             steps: the explainer; closed when the work ends, however it ends.
             observe: called in the slot after each slice; answers `MORE`, or what to stop with.
-            model: for the metrics.
+            model: for the metrics, and its share.
+            share: whose it counts to.
+            place: of the request that this is a part of.
 
         Raises:
             Unavailable: the workers are closed.
         """
-        work = Work("bulk", model, partial(slice_of, steps, observe), Deadline(), steps.close)
+        step = partial(slice_of, steps, observe)
+        work = Work("bulk", model, step, Deadline(), share, steps.close, place=place)
         with self._lock:
             self._enqueue(work)
-        answer: T = await self._answer(work)
-        return answer
+        return cast("T", await self._answer(work))
 
     async def drain(self, seconds: float) -> bool:
         """Take no new bulk requests, and wait until nobody is inside and nothing left to do.
@@ -156,9 +160,21 @@ class Workers:
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
-    async def _answer(self, work: Work) -> T:
+    async def _interactive(self, work: Work) -> Any:
+        with self._lock:
+            waiting = self._queues.n_interactive
+            if waiting >= self._limits.predict_queue:
+                rival = self._queues.rival(work)
+                if rival is None:
+                    raise self._shedding.queue_full("interactive", work.model, waiting)
+                self._queues.remove(rival)
+                rival.end(None, self._shedding.crowded_out("interactive", rival.model, waiting))
+            self._enqueue(work)
+        return await self._answer(work)
+
+    async def _answer(self, work: Work) -> Any:
         try:
-            answer: T = await work.future
+            return await work.future
         except asyncio.CancelledError:
             with self._lock:
                 work.abandoned = True
@@ -169,7 +185,6 @@ class Workers:
             if queued:
                 work.end(None, None)
             raise
-        return answer
 
     # With the lock held -----------------------------------------------------------------------
 
@@ -179,25 +194,16 @@ class Workers:
         self._queues.put(work)
         self._more.notify()
 
-    def _overloaded(self, work_class: WorkClass, model: str, waiting: int) -> Overloaded:
-        self._metrics.shed(model, work_class, "queue_full")
-        seconds = self._mean_s[work_class] * waiting / self._limits.slots
-        retry_after_s = round(min(max(seconds, _RETRY_S[0]), _RETRY_S[1]), 3)
-        return Overloaded(
-            f"{waiting} {_CLASS_NAMES[work_class]} are waiting already; "
-            f"try again in {retry_after_s:g} s",
-            retry_after_s,
-        )
-
-    def _step_aside(self, work: Work, *, more: bool) -> bool:
+    def _step_aside(self, works: list[Work], seconds: float, *, more: bool) -> bool:
         """Free the slot; True if the work went back to its queue for another slice."""
-        if more and not work.abandoned and not self._closed:
-            self._queues.put_back(work)
+        first = works[0]
+        if more and not first.abandoned and not self._closed:
+            self._queues.put_back(first, seconds)
             self._more.notify()
             return True
-        self._queues.end(work)
-        # A mean that forgets: what a work of this class costs lately, for the retry hint.
-        self._mean_s[work.work_class] += 0.1 * (work.busy_s - self._mean_s[work.work_class])
+        self._queues.end(works, seconds)
+        for work in works:
+            self._shedding.learn(work.work_class, work.busy_s)
         self._less.notify_all()
         return False
 
@@ -206,30 +212,32 @@ class Workers:
     def _serve(self) -> None:
         while True:
             with self._lock:
-                while (work := self._queues.take()) is None:
+                while not (works := self._queues.take()):
                     if self._closed:
                         return
-                    self._more.wait()
-            self._perform(work)
+                    self._more.wait(self._queues.wait_s())
+                if self._queues.wait_s() is not None:
+                    self._more.notify()  # somebody has to look after those that gather company
+                # Not by name: a thread that waits would hold the last work, and its model.
+                for place in (work.place for work in works if work.place is not None):
+                    self._places.begin(place)
+            self._perform(works)
 
-    def _perform(self, work: Work) -> None:
-        if not work.started:
-            work.started = True
-            self._metrics.queued(work.model, work.work_class, time.monotonic() - work.queued_at)
-        value: object = None
-        error: BaseException | None = None
-        if work.deadline.expired:
-            self._metrics.shed(work.model, work.work_class, "deadline")
-            error = DeadlineExceeded("the deadline passed while the request waited for a slot")
-        else:
-            try:
-                value = work.run_step()
-            except BaseException as raised:  # noqa: BLE001 - it travels to whoever awaits the work
-                error = raised
+    def _perform(self, works: list[Work]) -> None:
+        began = time.monotonic()
+        for work in works:
+            if not work.started:
+                work.started = True
+                self._metrics.queued(work.model, work.work_class, began - work.queued_at)
+        outcomes = perform(works, self._metrics)
+        seconds = time.monotonic() - began
+        for work in works:
+            work.busy_s += seconds / len(works)
         with self._lock:
-            again = self._step_aside(work, more=value is MORE)
+            again = self._step_aside(works, seconds, more=outcomes[0][0] is MORE)
         if not again:
-            work.end(value, error if value is not MORE else _stopping())
+            for work, (value, error) in zip(works, outcomes, strict=True):
+                work.end(value, error if value is not MORE else _stopping())
 
     def _wait_idle(self, seconds: float) -> bool:
         with self._lock:

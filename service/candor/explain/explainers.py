@@ -7,6 +7,7 @@ between, stop at a deadline, or take `Progress.best` when a budget ends.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from candor.explain.cam import cam, resolve_cam
 from candor.explain.cam_options import CAMS
+from candor.explain.examine import examination_runs, examine
 from candor.explain.gradient import gradient
 from candor.explain.integrated_gradients import (
     integrated_gradients,
@@ -36,7 +38,7 @@ from candor.explain.subject import Subject
 from candor.explain.windows import slide
 from candor.result import Attribution
 
-__all__ = ["BULK", "INTERACTIVE", "evaluations", "resolve"]
+__all__ = ["BULK", "INTERACTIVE", "evaluations", "in_slices", "resolve"]
 
 Interactive: TypeAlias = Callable[[Subject, Sequence[Question], Any], list[Attribution]]
 Bulk: TypeAlias = Callable[[Subject, Question, Any], Generator[Progress, None, Attribution]]
@@ -54,6 +56,32 @@ BULK: Mapping[type[Options], Bulk] = MappingProxyType(
         Lime: lime,
     }
 )
+
+
+def in_slices(
+    subject: Subject, question: Question, options: Options
+) -> Generator[Progress, None, Attribution]:
+    """Explain by any method, slice by slice; examine the answer where the question asks for it.
+
+    Raises:
+        CandorError: as the method.
+    """
+    if question.trust == "basic":
+        return (yield from _in_slices(subject, question, options))
+    resolved = resolve(subject, question, options)  # one seed for all that is explained
+    explain = partial(_in_slices, subject, options=resolved)
+    n_explaining = _evaluations(subject, question, resolved)
+    return (yield from examine(subject, question, resolved, explain, n_explaining))
+
+
+def _in_slices(
+    subject: Subject, question: Question, options: Options
+) -> Generator[Progress, None, Attribution]:
+    if type(options) in BULK:
+        return (yield from BULK[type(options)](subject, question, options))
+    yield Progress(0, 1)
+    return INTERACTIVE[type(options)](subject, [question], options)[0]
+
 
 _RESOLVERS: Mapping[type[Options], Callable[[Subject, Question, Any], Options]] = MappingProxyType(
     {
@@ -87,6 +115,13 @@ def evaluations(subject: Subject, question: Question, options: Options) -> int:
     Raises:
         InvalidOption, NotFound, Unsupported: as `resolve`.
     """
+    once = _evaluations(subject, question, options)
+    if question.trust == "basic":
+        return once
+    return once + examination_runs(question, subject.geometry, once)
+
+
+def _evaluations(subject: Subject, question: Question, options: Options) -> int:
     resolved = resolve(subject, question, options)
     match resolved:
         case Lime():

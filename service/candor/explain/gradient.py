@@ -11,7 +11,7 @@ from candor.explain.options import Gradient
 from candor.explain.question import Question
 from candor.explain.subject import GradientRun, Subject
 from candor.explain.target import aim, directions, outcome
-from candor.explain.trust import gradient_warnings, map_warnings, trust_record
+from candor.explain.trust import gradient_warnings, map_warnings, named, trust_record
 from candor.result import Array, Attribution, Explained
 
 __all__ = ["REDUCTIONS", "gradient", "reduce_gradient"]
@@ -52,7 +52,7 @@ def gradient(
                 *gradient_warnings(straight_through=subject.straight_through),
                 *map_warnings(values[row]),
             ],
-        )
+        ) | named(subject.geometry.features)
         answers.append(Attribution("gradient", values[row].astype(np.float32), trust))
     return answers
 

@@ -19,7 +19,7 @@ from candor.explain.quadrature import gauss_legendre
 from candor.explain.question import Progress, Question
 from candor.explain.subject import Subject
 from candor.explain.target import Outcome, aim, fixed, measure_changed, one_hot, outcome
-from candor.explain.trust import finite, gradient_warnings, map_warnings, trust_record
+from candor.explain.trust import finite, gradient_warnings, map_warnings, named, trust_record
 from candor.result import Array, Attribution, Json
 
 __all__ = ["integrated_gradients", "resolve_integrated_gradients"]
@@ -174,7 +174,7 @@ def _answer(
             *map_warnings(values),
             *_warnings(options, relative),
         ],
-    )
+    ) | named(subject.geometry.features)
     return Attribution("integrated_gradients", values, trust)
 
 

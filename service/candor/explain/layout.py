@@ -6,7 +6,7 @@ from candor.explain.options import Channels
 from candor.explain.subject import Geometry
 from candor.result import Array
 
-__all__ = ["position_shape", "spread", "sum_channels", "without_padding"]
+__all__ = ["over_row", "position_shape", "spread", "sum_channels", "without_padding"]
 
 
 def position_shape(row_shape: tuple[int, ...], geometry: Geometry) -> tuple[int, ...]:
@@ -21,6 +21,11 @@ def spread(positions: Array, geometry: Geometry) -> Array:
     """A value for each position, shaped so that it broadcasts over a row's channels."""
     axis = geometry.channel_axis
     return positions if axis is None else np.expand_dims(positions, axis)
+
+
+def over_row(positions: Array, x: Array, geometry: Geometry) -> Array:
+    """As `spread`, of what may have a value for each channel already; x is the row, [1, ...]."""
+    return positions if positions.ndim == x.ndim - 1 else spread(positions, geometry)
 
 
 def sum_channels(values: Array, geometry: Geometry, channels: Channels) -> Array:

@@ -14,7 +14,7 @@ from candor.explain.order import coarse_to_fine
 from candor.explain.question import Progress, Question
 from candor.explain.subject import Geometry, Subject
 from candor.explain.target import Outcome, aim, fixed, measure_changed, outcome
-from candor.explain.trust import map_warnings, trust_record
+from candor.explain.trust import map_warnings, named, trust_record
 from candor.explain.windows import NONE, Windows, covering, slide
 from candor.result import Array, Attribution, Json
 
@@ -147,7 +147,7 @@ def _answer(
         complete=complete,
         figures=figures,
         warnings=map_warnings(attributions, "use a smaller window" if known.size == 1 else ""),
-    )
+    ) | named(geometry.features)
     return Attribution("occlusion", attributions, trust)
 
 

@@ -7,7 +7,7 @@ documentation, the command line and the cache key are all read from them (`expla
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from candor.explain.cam_options import (
     CAMS,
@@ -27,6 +27,7 @@ __all__ = [
     "Cam",
     "CamOptions",
     "Channels",
+    "Fill",
     "GradCam",
     "GradCamPlusPlus",
     "Gradient",
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 SegmentsKind = Literal["auto", "slic", "quickshift", "grid", "change_points"]
+Fill = Literal[
+    "auto", "mean", "total_mean", "zero", "blur", "noise", "unknown", "padding", "training"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,9 @@ class Lime:
     """A local linear model over segments that are kept or removed.
 
     `segments`: `slic`, `quickshift` or `grid` for images, `change_points` for series; tokens,
-    features and equal slices of time else. `kernel_width` is in units of the cosine distance
-    (0..1). `baseline` is `mean`, `zero`, `blur`, `noise` or a number in the model's input space.
-    `seed` -1 draws afresh each time.
+    features and equal slices of time else. `baseline` is one of `Fill` or a number in the model's
+    input space; what a kind of input takes, and what `auto` is, says `explain.fills`. `seed` -1
+    draws afresh each time.
     """
 
     n_samples: int = field(
@@ -140,33 +144,55 @@ class Lime:
             )
         },
     )
-    kernel_width: float = field(
-        default=0.25,
+    kernel_width: float | None = field(
+        default=None,
         metadata={
             "spec": Spec(
                 "number",
-                "how fast the weight of a sample falls",
+                "how fast the weight of a sample falls with its distance; default: 0.25 of the "
+                "cosine distance; of drawn records 0.75 sqrt(f) of the Euclidean one",
                 low=0.01,
                 high=100.0,
-                unit="cosine distance",
             )
         },
     )
-    baseline: Literal["mean", "zero", "blur", "noise"] | float = field(
-        default="mean",
+    baseline: Fill | float = field(
+        default="auto",
         metadata={
             "spec": Spec(
                 "choice or number",
-                "what stands where a segment is absent: its mean (series: each channel's mean over "
-                "time), zero, a blurred copy, noise in each channel's range, or a number in the "
-                "model's input space (tokens: the unknown word, padding, or a token id)",
-                choices=("mean", "zero", "blur", "noise"),
+                "what stands where a segment is absent (images, series: its mean, the whole "
+                "channel's, zero, a blurred copy, noise; tokens: the unknown word, padding; "
+                "tabular: as the training data had it, its mean there, zero), or a number in the "
+                "model's input space, of tokens an id",
+                choices=get_args(Fill),
                 low=-1e6,
                 high=1e6,
             )
         },
     )
     seed: int = field(default=0, metadata={"spec": SEED})
+    discretise: bool = field(
+        default=True,
+        metadata={
+            "spec": Spec(
+                "flag",
+                "whether numbers of a record are drawn from the training data and judged by their "
+                "quartile (true), or by their value (false: a coefficient is of one deviation)",
+            )
+        },
+    )
+    channels: Channels = field(
+        default="sum",
+        metadata={
+            "spec": Spec(
+                "choice",
+                "of a series: remove a slice of all channels together, or (keep) of each channel "
+                "apart, with a value for each step and channel",
+                choices=("sum", "keep"),
+            )
+        },
+    )
 
 
 Options: TypeAlias = CamOptions | Gradient | SmoothGrad | IntegratedGradients | Occlusion | Lime

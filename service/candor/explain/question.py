@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from candor.result import Array, Attribution, Explained, Target
+from candor.result import Array, Attribution, Explained, Target, TrustLevel
 
 __all__ = ["Progress", "Question"]
 
@@ -17,12 +17,14 @@ class Question:
         target: the class or difference to explain; top class by default.
         explained: score or probability; None leaves it to the method.
         segments: the caller's own grouping of positions (int, position-shaped), or None.
+        trust: whether the answer is to be examined (`explain.examine`).
     """
 
     x: Array
     target: Target = field(default_factory=Target)
     explained: Explained | None = None
     segments: Array | None = None
+    trust: TrustLevel = "basic"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,25 +13,45 @@ from candor.errors import TooLarge
 from candor.explain.subject import Kind
 from candor.result import Array
 
-__all__ = ["distinct_masks", "draw_masks"]
+__all__ = ["check_cells", "distinct_masks", "draw_masks"]
 
 _MOST_CELLS = 10_000_000
 """Of the mask matrix; it is held in memory as float64 while the surrogate is fitted."""
 
 
-def draw_masks(kind: Kind, n_segments: int, n_samples: int, seed: int) -> Array:
-    """Draw masks, bool [n_samples, n_segments]: True keeps the segment.
+def check_cells(n_samples: int, n_segments: int) -> None:
+    """Refuse more samples than memory should hold for that many segments.
 
     Raises:
-        TooLarge: more samples than memory should hold for that many segments.
+        TooLarge: with how many may be.
     """
     if n_samples * n_segments > _MOST_CELLS:
         raise TooLarge(
             f"{n_samples} samples of {n_segments} segments are too many together; "
             f"use n_samples of at most {_MOST_CELLS // n_segments}"
         )
+
+
+def draw_masks(
+    kind: Kind, n_segments: int, n_samples: int, seed: int, n_channels: int = 1
+) -> Array:
+    """Draw masks, bool [n_samples, n_segments]: True keeps the segment.
+
+    Args:
+        kind: of input; each is drawn in the way of the explainer that lime has for it.
+        n_segments: of all channels together.
+        n_samples: the unperturbed row counted.
+        seed: of numpy's legacy generator.
+        n_channels: the segments are as many slices of time in each, numbered channel by channel.
+
+    Raises:
+        TooLarge: more samples than memory should hold for that many segments.
+    """
+    check_cells(n_samples, n_segments)
     # lime is reproduced bit for bit, and with it the generator that numpy calls legacy
     generator = np.random.RandomState(seed)
+    if n_channels > 1:
+        return _removals_by_channel(generator, n_segments // n_channels, n_channels, n_samples)
     return _SAMPLERS[kind](generator, n_segments, n_samples)
 
 
@@ -66,6 +86,20 @@ def _removals(generator: np.random.RandomState, n_segments: int, n_samples: int)
         # choice(replace=False) is the head of a permutation; asking for that is four times as fast
         row[generator.permutation(n_segments)[:size]] = False
     return masks
+
+
+def _removals_by_channel(
+    generator: np.random.RandomState, n_slices: int, n_channels: int, n_samples: int
+) -> Array:
+    """As Lime-For-Time of several signals: some slices are removed, in some of the channels."""
+    sizes = generator.randint(1, n_slices + 1, n_samples - 1)
+    masks = np.ones((n_samples, n_channels, n_slices), dtype=bool)
+    for row, size in zip(masks[1:], sizes, strict=True):
+        slices = generator.permutation(n_slices)[:size]
+        n_chosen = generator.randint(1, n_channels + 1)
+        channels = generator.permutation(n_channels)[:n_chosen]
+        row[np.ix_(channels, slices)] = False
+    return masks.reshape(n_samples, n_channels * n_slices)
 
 
 _SAMPLERS: Mapping[Kind, Callable[[np.random.RandomState, int, int], Array]] = MappingProxyType(

@@ -13,7 +13,7 @@ from candor.explain.options import SmoothGrad
 from candor.explain.question import Progress, Question
 from candor.explain.subject import Subject
 from candor.explain.target import Outcome, aim, directions, one_hot, outcome
-from candor.explain.trust import finite, gradient_warnings, map_warnings, trust_record
+from candor.explain.trust import finite, gradient_warnings, map_warnings, named, trust_record
 from candor.result import Array, Attribution, Json
 
 __all__ = ["resolve_smooth_grad", "smooth_grad"]
@@ -102,5 +102,5 @@ def _answer(
             *map_warnings(values),
             *([lost] if kept < LOST else []),
         ],
-    )
+    ) | named(subject.geometry.features)
     return Attribution("smooth_grad", values, trust)

@@ -9,7 +9,7 @@ import numpy as np
 
 from candor.result import Array
 
-__all__ = ["Surrogate", "fit", "kernel_weights", "top_k_stability"]
+__all__ = ["Surrogate", "distance_weights", "fit", "kernel_weights", "top_k_stability"]
 
 _RIDGE = 1.0
 """Penalty on the coefficients, as in lime; the intercept is free."""
@@ -23,7 +23,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
-    """A weighted ridge regression of m values on s segments.
+    """A weighted ridge regression of m values on s segments (or columns of a record).
 
     Attributes:
         coefficients: float64 [s], what keeping a segment adds.
@@ -32,6 +32,7 @@ class Surrogate:
         out_of_sample_r2: R² on each sample by the fit without it; None where undefined.
         intervals: float64 [s, 2], 95 % confidence of the coefficients over redraws of the samples.
         influence: float64 [m, s], what each sample contributes to the coefficients' error.
+        local_prediction: the value that the linear model gives the first sample.
     """
 
     coefficients: Array
@@ -40,11 +41,7 @@ class Surrogate:
     out_of_sample_r2: float | None
     intervals: Array
     influence: Array
-
-    @property
-    def local_prediction(self) -> float:
-        """The value that the surrogate gives the unperturbed input."""
-        return self.intercept + float(self.coefficients.sum())
+    local_prediction: float
 
 
 def kernel_weights(masks: Array, width: float) -> Array:
@@ -56,8 +53,14 @@ def kernel_weights(masks: Array, width: float) -> Array:
     return np.asarray(np.sqrt(np.exp(-(distance**2) / width**2)))
 
 
+def distance_weights(design: Array, width: float) -> Array:
+    """As `kernel_weights`, with the Euclidean distance from the first sample: lime_tabular's."""
+    squared = ((design - design[0]) ** 2).sum(axis=1)
+    return np.asarray(np.sqrt(np.exp(-squared / width**2)))
+
+
 def fit(masks: Array, values: Array, weights: Array) -> Surrogate:
-    """Fit values [m] on masks [m, s] with weights [m].
+    """Fit values [m] on masks [m, s], or numbers in their place, with weights [m].
 
     The coefficients are those of scikit-learn's `Ridge(alpha=1)`, hence of lime. Leaving one sample
     out needs no refit: its residual is e_i / (1 - h_ii), exactly, h the diagonal of the hat matrix
@@ -87,14 +90,16 @@ def fit(masks: Array, values: Array, weights: Array) -> Surrogate:
     influence = (weights * left_out)[:, None] * solved
     spread = _NORMAL_95 * np.sqrt(np.einsum("ms,ms->s", influence, influence))
 
+    intercept = float(values[0]) + mean_change - float(mean_mask @ coefficients)
     without_mean = centred / np.maximum(1.0 - weights / total, 1e-12)
     return Surrogate(
         coefficients=coefficients,
-        intercept=float(values[0]) + mean_change - float(mean_mask @ coefficients),
+        intercept=intercept,
         r2=_share_explained(residual, centred, weights),
         out_of_sample_r2=_share_explained(left_out, without_mean, weights),
         intervals=np.stack([coefficients - spread, coefficients + spread], axis=1),
         influence=influence,
+        local_prediction=intercept + float(masks[0] @ coefficients),
     )
 
 

@@ -4,6 +4,7 @@
   "method": "lime",
   "options": {...}            resolved: layer chosen, window and stride in numbers, the seed drawn;
                               given back as they stand they repeat the call word for word
+  "trust": "basic" | "full"   full: with the figures and the part that `explain.examine` describes
   "target": {"plus": 3, "minus": null, "top": true}     class indices; top: the row's own top class
   "explained": "score" | "probability"                  the unit of the attribution
   "score": 7.1, "probability": 0.93      of the unperturbed target (a difference: plus less minus)
@@ -11,6 +12,7 @@
   "complete": true            false: a budget ended the work early, the figures are of what was done
   "figures": {...}            what the method affords, below
   "warnings": ["saturated: ...", ...]    each begins with a stable word, then a sentence
+  "features": ["age", ...]    of records and series, where the manifest names the columns
 }
 
 Figures by method:
@@ -25,7 +27,8 @@ Figures by method:
   lime                        n_samples, n_segments, segmentation, r2 (weighted, as lime's score),
                               out_of_sample_r2 (leave-one-out), intercept, local_prediction,
                               coefficients [s], intervals [[low, high] * s] (95 %), top_k,
-                              top_k_stability (0..1, mean overlap of the top k when redrawn)
+                              top_k_stability (0..1, mean overlap of the top k when redrawn); of
+                              drawn records conditions [s], what each coefficient stands for
 
 Every number is finite or null, so the record is plain JSON.
 """
@@ -40,7 +43,7 @@ from candor.explain.parse import method_name, to_json
 from candor.explain.target import Outcome
 from candor.result import Array, Json
 
-__all__ = ["finite", "gradient_warnings", "map_warnings", "numbers", "trust_record"]
+__all__ = ["finite", "gradient_warnings", "map_warnings", "named", "numbers", "trust_record"]
 
 SATURATED = 0.9999
 """A probability from which perturbations can hardly be told apart in float32."""
@@ -73,6 +76,7 @@ def trust_record(
     return {
         "method": method_name(options),
         "options": to_json(options),
+        "trust": "basic",
         "target": target,
         "explained": outcome.explained,
         "score": finite(outcome.score),
@@ -82,6 +86,11 @@ def trust_record(
         "figures": dict(figures or {}),
         "warnings": [*_saturation(outcome), *warnings],
     }
+
+
+def named(features: Sequence[str]) -> dict[str, Json]:
+    """What a record says of the row's columns, to be joined to it: nothing without names."""
+    return {"features": list(features)} if features else {}
 
 
 def map_warnings(values: Array, cure: str = "") -> list[str]:

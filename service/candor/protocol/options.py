@@ -81,7 +81,7 @@ def _known(message: Message) -> list[str]:
 def _field(message: Message, option: str, value: Any) -> FieldDescriptor | None:
     fields: Mapping[str, Any] = message.DESCRIPTOR.fields_by_name
     if option == "baseline" and "baseline_fill" in fields:
-        word = isinstance(value, str) and value.isalpha()
+        word = isinstance(value, str) and value.replace("_", "").isalpha()
         option = "baseline_fill" if word else "baseline_value"
         return cast("FieldDescriptor", fields[option])
     found: FieldDescriptor | None = None if option in _ONEOFS else fields.get(option)

@@ -1,19 +1,24 @@
 """A record's features as bars: what speaks for the target goes right, what against it left."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from candor.render.legend import fitted, footer, lettering, number
+from candor.render.canvas import Canvas, Colour, Raster, fitted
+from candor.render.legend import draw_legend, legend_height, number
 from candor.render.scale import scale_of, style_of
 from candor.result import Attribution
 
-__all__ = ["bars_picture"]
+__all__ = ["bars_picture", "draw_bars"]
 
-_PAPER, _INK, _SOFT = (255, 255, 255), (30, 30, 30), (190, 190, 190)
+_INK: Colour = (30, 30, 30)
+_SOFT: Colour = (190, 190, 190)
 _SIZE, _LINE, _PAD = 13, 20, 8
 _NUMBER = 64  # pixels that a number takes
+
+_Sheet = TypeVar("_Sheet", bound=Canvas)
 
 
 def bars_picture(
@@ -24,9 +29,25 @@ def bars_picture(
     max_bars: int = 20,
     caption: str = "",
 ) -> Image.Image:
+    """As `draw_bars`, in pixels."""
+    return draw_bars(
+        Raster, attribution, names, width=width, max_bars=max_bars, caption=caption
+    ).image
+
+
+def draw_bars(
+    canvas: Callable[[int, int], _Sheet],
+    attribution: Attribution,
+    names: Sequence[str],
+    *,
+    width: int = 480,
+    max_bars: int = 20,
+    caption: str = "",
+) -> _Sheet:
     """Draw a bar for each feature, the largest first.
 
     Args:
+        canvas: makes the sheet: pixels or SVG.
         attribution: values [f].
         names: of the f features, or what each of them was: `age 39`.
         width: of the drawing in pixels.
@@ -39,19 +60,22 @@ def bars_picture(
     values = attribution.values
     if values.shape != (len(names),):
         raise ValueError(f"{len(names)} names for values of shape {list(values.shape)}")
-    scale = scale_of(values, style_of(attribution.method))
+    scale = scale_of(values, style_of(attribution.method), on_paper=True)
     order = np.argsort(-np.abs(values), kind="stable")[:max_bars]
-    image = Image.new("RGB", (width, len(order) * _LINE + 2 * _PAD), _PAPER)
-    pen, font = ImageDraw.Draw(image), lettering(_SIZE)
+    below = len(order) * _LINE + 2 * _PAD
+    sheet = canvas(width, below + legend_height(width, caption))
     left, right = width * 2 // 5, width - _PAD - _NUMBER
     zero = (left + right) / 2 if scale.signed else float(left)
     for line, feature in enumerate(order):
         value, y = float(values[feature]), _PAD + line * _LINE
-        name = fitted(pen, names[feature], font, left - 2 * _PAD)
-        pen.text((left - _PAD, y + _LINE // 2), name, _INK, font, "rm")
+        middle = y + _LINE / 2
+        name = fitted(names[feature], _SIZE, left - 2 * _PAD)
+        sheet.text((left - _PAD, middle), name, _SIZE, _INK, "rm")
         reach = zero + float(np.clip(value / scale.high, -1, 1)) * (right - zero)
-        colour = tuple(int(part) for part in scale.colours(np.asarray(value)))
-        pen.rectangle([min(zero, reach), y + 3, max(zero, reach), y + _LINE - 4], colour, _SOFT)
-        pen.text((width - _PAD, y + _LINE // 2), number(value), _INK, font, "rm")
-    pen.line([(zero, _PAD), (zero, image.height - _PAD)], _SOFT)
-    return footer(image, scale, caption)
+        red, green, blue = scale.colours(np.asarray(value)).tolist()
+        box = (min(zero, reach), y + 3, max(zero, reach), y + _LINE - 3)
+        sheet.box(box, (red, green, blue), _SOFT)
+        sheet.text((width - _PAD, middle), number(value), _SIZE, _INK, "rm")
+    sheet.line([(zero, _PAD), (zero, below - _PAD)], _SOFT, 1)
+    draw_legend(sheet, below, scale, caption)
+    return sheet

@@ -1,51 +1,70 @@
 """The strip below a drawing: the colour scale with its numbers, and a caption."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from candor.render.canvas import Canvas, Raster, fitted, lettering
 from candor.render.scale import Scale
 
-__all__ = ["fitted", "footer", "lettering", "number"]
+__all__ = ["draw_legend", "footer", "legend_height", "number"]
 
-_PAPER, _INK = (255, 255, 255), (40, 40, 40)
+_INK, _SOFT = (40, 40, 40), (120, 120, 120)
+_STEPS = 256
 
 
-def lettering(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface in a height of `size` pixels."""
-    return ImageFont.load_default(size)
+def legend_height(width: int, caption: str) -> int:
+    """How much room the strip takes below a drawing of this width."""
+    size, pad = _sizes(width)
+    return size + 3 * pad + size + len(_lines(caption)) * (size + pad)
+
+
+def draw_legend(canvas: Canvas, top: float, scale: Scale, caption: str) -> None:
+    """Draw the strip, from `top` downwards."""
+    size, pad = _sizes(canvas.width)
+    left, right = float(pad), float(canvas.width - pad)
+    if right <= left:
+        return
+    colours = scale.colours(np.linspace(scale.low, scale.high, _STEPS))
+    canvas.ramp((left, top + pad, right, top + pad + size), colours)
+    y = top + pad + size + pad / 2
+    beyond = ("< ", "> ") if scale.clipped else ("", "")
+    low = (beyond[0] if scale.signed else "") + number(scale.low)
+    canvas.text((left, y), low, size, _INK, "la")
+    high = beyond[1] + number(scale.high)
+    canvas.text((right, y), high, size, _INK, "ra")
+    if scale.signed:
+        middle = (left + right) / 2
+        canvas.text((middle, y), "0", size, _INK, "ma")
+        for word, taken, edge in (
+            ("speaks against", low, left),
+            ("speaks for", high, right),
+        ):
+            _between(canvas, y, size, word=word, taken=taken, ends=(edge, middle))
+    for line in _lines(caption):
+        y += size + pad
+        canvas.text((left, y), fitted(line, size, right - left), size, _INK, "la")
+
+
+def _between(
+    canvas: Canvas, y: float, size: int, *, word: str, taken: str, ends: tuple[float, float]
+) -> None:
+    """Write a word between the number at an end of the scale and its middle, if there is room."""
+    edge, middle = ends
+    font = lettering(size)
+    free = abs(middle - edge) - font.getlength(taken) - size
+    if font.getlength(word) + size <= free:
+        inwards = 1 if middle > edge else -1
+        canvas.text((middle - inwards * (size / 2 + free / 2), y), word, size, _SOFT, "ma")
 
 
 def footer(image: Image.Image, scale: Scale, caption: str) -> Image.Image:
     """The image with the scale, and the caption if there is one, in a strip below."""
-    size = int(np.clip(image.width // 26, 10, 30))
-    font = lettering(size)
-    pad, bar = size // 2, size
-    lines = [line for line in caption.splitlines() if line]
-    height = bar + 3 * pad + size + len(lines) * (size + pad)
-    sheet = Image.new("RGB", (image.width, image.height + height), _PAPER)
+    strip = Raster(image.width, legend_height(image.width, caption))
+    draw_legend(strip, 0, scale, caption)
+    sheet = Image.new("RGB", (image.width, image.height + strip.height))
     sheet.paste(image, (0, 0))
-    draw = ImageDraw.Draw(sheet)
-
-    width = image.width - 2 * pad
-    if width > 0:
-        ramp = scale.colours(np.linspace(scale.low, scale.high, width))
-        sheet.paste(Image.fromarray(np.repeat(ramp[None], bar, axis=0)), (pad, image.height + pad))
-    y = image.height + bar + pad + pad // 2
-    for text, x, anchor in _marks(scale, pad, width):
-        draw.text((x, y), text, _INK, font, anchor)
-    for line in lines:
-        y += size + pad
-        draw.text((pad, y), fitted(draw, line, font, width), _INK, font, "la")
+    sheet.paste(strip.image, (0, image.height))
     return sheet
-
-
-def _marks(scale: Scale, left: int, width: int) -> list[tuple[str, int, str]]:
-    beyond = ("< ", "> ") if scale.clipped else ("", "")
-    low = (beyond[0] if scale.signed else "") + number(scale.low)
-    marks = [(low, left, "la"), (beyond[1] + number(scale.high), left + width, "ra")]
-    if scale.signed:
-        marks.append(("0", left + width // 2, "ma"))
-    return marks
 
 
 def number(value: float) -> str:
@@ -53,15 +72,11 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def fitted(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    width: int,
-) -> str:
-    """The text, cut with an ellipsis where it would be wider than `width` pixels."""
-    if draw.textlength(text, font) <= width:
-        return text
-    while text and draw.textlength(text + "…", font) > width:
-        text = text[:-1]
-    return text + "…"
+def _sizes(width: int) -> tuple[int, int]:
+    """Height of the letters (and of the bar), and of the space between."""
+    size = int(np.clip(width // 26, 10, 26 if width > 900 else 15))
+    return size, size // 2
+
+
+def _lines(caption: str) -> list[str]:
+    return [line for line in caption.splitlines() if line]

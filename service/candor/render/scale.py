@@ -61,11 +61,13 @@ class Scale:
     Attributes:
         low, high: values at the two ends; low is 0 or -high.
         clipped: whether some value lies beyond an end.
+        on_paper: magnitudes stand on white, where more is darker, not on a darkened picture.
     """
 
     low: float
     high: float
     clipped: bool
+    on_paper: bool = False
 
     @property
     def signed(self) -> bool:
@@ -79,14 +81,16 @@ class Scale:
     def colours(self, values: Array) -> Array:
         """uint8 colours [..., 3] of the values."""
         fraction = (values - self.low) / (self.high - self.low)
+        if self.on_paper and not self.signed:
+            return colour_of(SIGNED, (1 + fraction) / 2)
         return colour_of(SIGNED if self.signed else MAGNITUDE, fraction)
 
 
-def scale_of(values: Array, style: Style) -> Scale:
+def scale_of(values: Array, style: Style, *, on_paper: bool = False) -> Scale:
     """The scale that shows these values; its high end is positive even where all are zero."""
     magnitude = np.abs(values)
     largest = float(magnitude.max(initial=0.0))
     high = float(np.quantile(magnitude, style.quantile)) if magnitude.size else 0.0
     high = high or largest or 1.0
     signed = style.signed or bool((values < 0).any())
-    return Scale(-high if signed else 0.0, high, clipped=largest > high)
+    return Scale(-high if signed else 0.0, high, clipped=largest > high, on_paper=on_paper)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from candor.render.legend import fitted, lettering
+from candor.render.canvas import fitted, lettering
 
 __all__ = ["Strip", "contact_sheet"]
 
@@ -40,7 +40,7 @@ def contact_sheet(strips: Sequence[Strip], *, width: int = 300) -> Image.Image:
     for strip, pictures, height in zip(strips, rows, heights, strict=True):
         for text, size, ink, drop in ((strip.heading, 20, _INK, 8), (strip.note, 15, _SOFT, 35)):
             font = lettering(size)
-            written = fitted(draw, text, font, across - 2 * _MARGIN)
+            written = fitted(text, size, across - 2 * _MARGIN)
             draw.text((_MARGIN, y + drop), written, ink, font)
         for place, picture in enumerate(pictures):
             sheet.paste(picture, (_MARGIN + place * (width + _MARGIN), y + _BAND))

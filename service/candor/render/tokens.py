@@ -1,10 +1,9 @@
-"""Weights of words, drawn in a terminal: the sentence in colours, and a bar for each token.
+"""Weights of words and features, drawn in a terminal: a sentence in colours, bars for each.
 
 Invariant: what the colours say, the bars and numbers say too; nothing is lost without colour.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from rich.color import Color
@@ -15,7 +14,7 @@ from rich.text import Text
 from candor.render.scale import Scale, scale_of, style_of
 from candor.result import Array, TextView
 
-__all__ = ["coloured_text", "token_table"]
+__all__ = ["coloured_text", "feature_table", "token_table"]
 
 _HALF = 10  # cells of a bar on each side of zero
 _DARK, _LIGHT = Color.from_rgb(20, 20, 20), Color.from_rgb(245, 245, 245)
@@ -24,7 +23,7 @@ _FOR, _AGAINST = Style(color="#d0402b"), Style(color="#3f6fe0")
 
 def coloured_text(text: str, view: TextView, method: str, values: Array) -> Text:
     """The text as it was sent, each token on the colour of its value; float [t]."""
-    scale = scale_of(values, style_of(method))
+    scale = scale_of(values, style_of(method), on_paper=True)
     drawn = Text(text)
     for (start, end), value in zip(view.offsets, values, strict=False):
         drawn.stylize(_paint(scale, float(value)), start, end)
@@ -46,30 +45,44 @@ def token_table(
         values: float [t] by method.
         max_rows: the tokens with the largest values are shown where there are more.
     """
-    rows = _strongest(len(tokens), list(values.values()), max_rows)
+    rows = sorted(_strongest(len(tokens), list(values.values()))[:max_rows])
+    pairs = zip(tokens, known, strict=True)
+    names = [token + ("" if is_known else " (unknown)") for token, is_known in pairs]
+    return _bar_table("token", names, rows, values)
+
+
+def feature_table(
+    names: Sequence[str], values: Mapping[str, Array], *, max_rows: int = 20
+) -> Table:
+    """As `token_table` for the features of a record, those with the largest values first."""
+    rows = _strongest(len(names), list(values.values()))[:max_rows]
+    return _bar_table("feature", names, rows, values)
+
+
+def _bar_table(
+    heading: str, names: Sequence[str], rows: Sequence[int], values: Mapping[str, Array]
+) -> Table:
     scales = {method: scale_of(of, style_of(method)) for method, of in values.items()}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("token", justify="right", no_wrap=True, max_width=24)
+    table.add_column(heading, justify="right", no_wrap=True, max_width=36)
     for method, scale in scales.items():
         table.add_column(method, min_width=2 * _HALF + 1 if scale.signed else _HALF, no_wrap=True)
         table.add_column("", justify="right")
     for row in rows:
-        cells: list[Text] = [Text(tokens[row] + ("" if known[row] else " (unknown)"))]
+        cells: list[Text] = [Text(names[row])]
         for method, scale in scales.items():
             value = float(values[method][row])
             cells += [_bar(scale, value), Text(f"{value:+.3g}" if scale.signed else f"{value:.3g}")]
         table.add_row(*cells)
-    if len(rows) < len(tokens):
-        table.caption = f"{len(rows)} of {len(tokens)} tokens, those with the largest values"
+    if len(rows) < len(names):
+        table.caption = f"{len(rows)} of {len(names)} {heading}s, those with the largest values"
     return table
 
 
-def _strongest(n: int, values: list[Array], max_rows: int) -> list[int]:
-    if n <= max_rows:
-        return list(range(n))
+def _strongest(n: int, values: list[Array]) -> list[int]:
+    """Places in the order of their largest share of any method's values."""
     shares = [np.abs(of[:n]) / (np.abs(of).max() or 1.0) for of in values]
-    strongest = np.argsort(-np.max(shares, axis=0), kind="stable")[:max_rows]
-    return sorted(int(position) for position in strongest)
+    return [int(place) for place in np.argsort(-np.max(shares, axis=0), kind="stable")]
 
 
 def _bar(scale: Scale, value: float) -> Text:
@@ -83,7 +96,6 @@ def _bar(scale: Scale, value: float) -> Text:
 
 def _paint(scale: Scale, value: float) -> Style:
     """The background of a word: neutral at zero, magnitudes as reddish as what speaks for."""
-    around_zero = replace(scale, low=-scale.high)
-    red, green, blue = (int(part) for part in around_zero.colours(np.asarray(value)))
+    red, green, blue = (int(part) for part in scale.colours(np.asarray(value)))
     light = 0.299 * red + 0.587 * green + 0.114 * blue > 110
     return Style(color=_DARK if light else _LIGHT, bgcolor=Color.from_rgb(red, green, blue))

@@ -1,16 +1,17 @@
 """A text with each token on the colour of its value, as a picture; in a terminal: `tokens`."""
 
+import io
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from candor.render.legend import fitted, footer, lettering
+from candor.render.canvas import fitted, lettering
+from candor.render.legend import footer
 from candor.render.scale import Scale, scale_of, style_of
 from candor.result import Array, Attribution, TextView
 
-__all__ = ["words_picture"]
+__all__ = ["words_picture", "words_png"]
 
 _PAPER, _DARK, _LIGHT = (255, 255, 255), (20, 20, 20), (245, 245, 245)
 _SIZE, _LINE, _PAD, _GAP = 18, 30, 10, 5
@@ -28,11 +29,10 @@ def words_picture(
         width: of the drawing in pixels.
         caption: lines below the legend.
     """
-    scale = scale_of(attribution.values, style_of(attribution.method))
-    scale = replace(scale, low=-scale.high)  # zero is neutral: most words say nothing
+    scale = scale_of(attribution.values, style_of(attribution.method), on_paper=True)
     tokens = [text[start:end] for start, end in view.offsets]
     pen, font = ImageDraw.Draw(Image.new("RGB", (1, 1))), lettering(_SIZE)
-    tokens = [fitted(pen, token, font, width - 2 * _PAD - 2 * _GAP) for token in tokens]
+    tokens = [fitted(token, _SIZE, width - 2 * _PAD - 2 * _GAP) for token in tokens]
     places = list(_places([pen.textlength(token, font) for token in tokens], width))
     height = (places[-1][1] if places else 0) + _LINE + _PAD
     image = Image.new("RGB", (width, height), _PAPER)
@@ -42,6 +42,13 @@ def words_picture(
         pen.rectangle([x, y + 2, x + across, y + _LINE - 4], paper)
         pen.text((x + _GAP, y + _LINE // 2 - 1), token, ink, font, "lm")
     return footer(image, scale, caption)
+
+
+def words_png(text: str, view: TextView, attribution: Attribution, *, caption: str = "") -> bytes:
+    """As `words_picture`, as a PNG file."""
+    file = io.BytesIO()
+    words_picture(text, view, attribution, caption=caption).save(file, "png")
+    return file.getvalue()
 
 
 def _places(lengths: list[float], width: int) -> Iterator[tuple[float, int, float]]:

@@ -8,9 +8,10 @@ import numpy as np
 from candor.result import Array
 from candor.runtime.programs.blueprint import Blueprint
 
-__all__ = ["rows_at_once", "run_in_batches"]
+__all__ = ["CACHED", "rows_at_once", "run_in_batches"]
 
-_CACHED = 224 * 224 * 3  # values of a picture, of which the first layers make some twenty times
+CACHED = 224 * 224 * 3
+"""Values of a picture, of which the first layers make some twenty times."""
 
 
 def rows_at_once(blueprint: Blueprint) -> int | None:
@@ -23,7 +24,7 @@ def rows_at_once(blueprint: Blueprint) -> int | None:
     extents = [extent for extent in row if isinstance(extent, int)]
     if blueprint.kind != "image" or len(extents) < len(row):
         return None
-    return max(1, _CACHED // max(1, math.prod(extents)))
+    return max(1, CACHED // max(1, math.prod(extents)))
 
 
 def run_in_batches(

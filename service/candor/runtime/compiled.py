@@ -197,7 +197,8 @@ class Compiled:
             )
         seconds = perf_counter() - began
         program = str(key[0])
-        if program in _BULK:
+        # of forward runs only batches: a prediction alone tells little of what a sample costs
+        if program in _BULK or (program == "forward" and n > 1):
             self._pace.note(n, seconds)
         self._on_run(program, n, seconds)
         return found

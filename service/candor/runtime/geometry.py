@@ -1,6 +1,7 @@
 """How a row of a model's input is laid out: by the manifest, else by the graph's sizes."""
 
 from collections import deque
+from hashlib import sha256
 
 from onnx import NodeProto
 
@@ -40,14 +41,20 @@ def geometry_of(
         Unsupported: an input of a form that no explanation is defined for.
     """
     kind = _declared(manifest.input) or _derived(graph, name)
+    columns = manifest.input.columns if isinstance(manifest.input, TabularInput) else ()
     return Geometry(
         kind=kind,
         channel_axis=_channel_axis(graph, name, kind, manifest.input),
         pad=tokenizer.pad if tokenizer else 0 if kind == "tokens" else None,
         unknown=tokenizer.unknown if tokenizer else None,
         baseline=manifest.explain.baseline,
+        features=manifest.input.features if isinstance(manifest.input, _NAMED) else (),
+        columns=columns,
+        columns_digest=sha256(repr(columns).encode()).hexdigest() if columns else "",
     )
 
+
+_NAMED = (SeriesInput, TabularInput)
 
 _KIND_BY_SECTION: dict[type[InputSection], Kind] = {
     ImageInput: "image",

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from candor.errors import InvalidModel
+from candor.geometry import Column
 from candor.runtime import toml
+from candor.runtime.training import read_statistics
 
 __all__ = [
     "Channels",
@@ -95,10 +97,12 @@ class TabularInput:
     Attributes:
         name: of the model's input; None: its only one.
         features: names of the f columns, or ().
+        columns: what was in them in training, or ().
     """
 
     name: str | None = None
     features: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 InputSection: TypeAlias = ImageInput | TokensInput | SeriesInput | TabularInput
@@ -126,6 +130,10 @@ _TOKENS_PARSERS: Mapping[str, toml.Parser] = {
 }
 
 _SERIES_PARSERS: Mapping[str, toml.Parser] = {"name": toml.string, "features": toml.strings}
+_TABULAR_PARSERS: Mapping[str, toml.Parser] = {
+    **_SERIES_PARSERS,
+    "statistics": lambda value, _: value,  # read once the features are known
+}
 
 
 def read_input(value: Any, at: str, folder: Path) -> InputSection:
@@ -178,7 +186,11 @@ def _series(value: Any, at: str, _: Path) -> SeriesInput:
 
 
 def _tabular(value: Any, at: str, _: Path) -> TabularInput:
-    return TabularInput(**toml.read_table(value, f"{at}.", _SERIES_PARSERS))
+    keys = toml.read_table(value, f"{at}.", _TABULAR_PARSERS)
+    if (statistics := keys.pop("statistics", None)) is not None:
+        features = keys.get("features", ())
+        keys["columns"] = read_statistics(statistics, f"{at}.statistics", features)
+    return TabularInput(**keys)
 
 
 _INPUTS: Mapping[str, Callable[[Any, str, Path], InputSection]] = {

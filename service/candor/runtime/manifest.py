@@ -8,13 +8,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 from candor.errors import InvalidModel
 from candor.runtime import toml
 from candor.runtime.inputs import InputSection, read_input
 
-__all__ = ["Activation", "ExplainDefaults", "Manifest", "load_manifest"]
+__all__ = ["Activation", "BatchingSection", "ExplainDefaults", "Manifest", "load_manifest"]
 
 Activation = Literal["softmax", "sigmoid", "none"]
 
@@ -40,6 +40,19 @@ class ExplainDefaults:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchingSection:
+    """How requests share runs; None: as the settings say.
+
+    Attributes:
+        max_batch_size: rows of a run that several requests share; 1: none is shared.
+        max_queue_delay_ms: how long a request may wait for others, though it could run.
+    """
+
+    max_batch_size: int | None = None
+    max_queue_delay_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What `model.toml` says; every field has a default.
 
@@ -56,6 +69,7 @@ class Manifest:
     activation: Activation | None = None
     input: InputSection | None = None
     explain: ExplainDefaults = ExplainDefaults()
+    batching: BatchingSection = BatchingSection()
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -91,6 +105,9 @@ def _manifest_parsers(folder: Path) -> Mapping[str, toml.Parser]:
         "explain": lambda value, at: ExplainDefaults(
             **toml.read_table(value, f"{at}.", _EXPLAIN_PARSERS)
         ),
+        "batching": lambda value, at: BatchingSection(
+            **toml.read_table(value, f"{at}.", _BATCHING_PARSERS)
+        ),
     }
 
 
@@ -99,4 +116,21 @@ _EXPLAIN_PARSERS: Mapping[str, toml.Parser] = {
     "embedding": toml.string,
     "baseline": toml.number,
     "output": toml.string,
+}
+
+_MAX_BATCH_SIZE: Final = 4096
+_MAX_DELAY_MS: Final = 10_000
+
+
+def _delay_ms(value: Any, at: str) -> float:
+    """Take milliseconds; a mistaken unit would hold every request up."""
+    found = toml.number(value, at)
+    if not 0 <= found <= _MAX_DELAY_MS:
+        raise InvalidModel(f"{at} must be from 0 to {_MAX_DELAY_MS} ms, not {found:g}")
+    return found
+
+
+_BATCHING_PARSERS: Mapping[str, toml.Parser] = {
+    "max_batch_size": toml.whole(1, _MAX_BATCH_SIZE),
+    "max_queue_delay_ms": _delay_ms,
 }

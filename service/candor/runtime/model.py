@@ -21,9 +21,10 @@ from candor.runtime.compiled import Compiled
 from candor.runtime.extents import fixed_batch, of_any_rows, zeros_for
 from candor.runtime.files import ModelFile, read_model
 from candor.runtime.hazards import find_hazards
+from candor.runtime.joining import Batching, Joining
 from candor.runtime.manifest import Manifest, load_manifest
 from candor.runtime.methods import EXPLANATIONS, refusals
-from candor.runtime.preprocess import Preprocessing, encode, plan
+from candor.runtime.preprocess import encode, plan
 from candor.runtime.repository import Folder
 from candor.runtime.session import Session, SessionPolicy
 from candor.runtime.specs import TensorSpec, check_tensors
@@ -39,11 +40,13 @@ class ModelPolicy:
         session: providers and threads.
         max_image_pixels: largest picture that is decoded.
         on_run: told of every run: model, program, rows, seconds.
+        batching: how requests share runs, where the manifest does not say.
     """
 
     session: SessionPolicy
     max_image_pixels: int
     on_run: Callable[[ModelId, str, int, float], None]
+    batching: Batching = Batching()
 
 
 class Model:
@@ -59,8 +62,7 @@ class Model:
         """
         self.id = model_id
         self.manifest = manifest
-        self._file = file
-        self._policy = policy
+        self.file = file
 
         # Neither is bound to the model: a cycle would keep its memory after it is unloaded.
         def open_session(program: ModelProto, rows: int | None = None) -> Session:
@@ -72,9 +74,8 @@ class Model:
         self._batch_size = fixed_batch(self.inputs, self.outputs)
         free = [of_any_rows(spec) for spec in self.inputs]
         self._taken = free if self._batch_size else self.inputs
-        self._preprocessing: Preprocessing = plan(
-            manifest, self._taken, max_image_pixels=policy.max_image_pixels
-        )
+        self._preprocessing = plan(manifest, self._taken, max_image_pixels=policy.max_image_pixels)
+        self.joining = Joining(self._session, manifest, policy.batching, self._preprocessing)
         self._hazards = find_hazards(file.proto.graph, self._preprocessing.vocabulary)
         self._lock = Lock()
         self._compiled: dict[str | None, Compiled] = {}
@@ -102,7 +103,7 @@ class Model:
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, in order: the manifest's, else the file's, else ()."""
-        own = self._file.classes
+        own = self.file.classes
         return self.manifest.labels or (own if len(own) == self.n_classes else ())
 
     @property
@@ -220,10 +221,10 @@ class Model:
             tokenizer = texts.tokenizer if texts else None
             try:
                 found: Plan | Unsupported = plan_explanations(
-                    self._file.proto, self.manifest, tokenizer, output
+                    self.file.proto, self.manifest, tokenizer, output
                 )
             except Unsupported as error:
-                found = error
+                found = Unsupported(error.message)  # its traceback keeps alive what callers hold
             self._plans[output] = found
         return self._plans[output]
 

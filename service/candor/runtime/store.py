@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
+from weakref import ReferenceType, ref
 
 from candor.errors import CandorError, InvalidModel, NotFound
 from candor.runtime.repository import Folder, find_folders, find_names
@@ -59,6 +60,7 @@ class Store(Generic[M]):
         self._model_name = model_name
         self._on_drop = on_drop
         self._shelves: Mapping[str, Shelf[M]] = {}
+        self._leaving: dict[tuple[str, str], ReferenceType[M]] = {}
         self._loading = Lock()
         self._under_way = ""
 
@@ -140,6 +142,11 @@ class Store(Generic[M]):
         """The model that `load` is loading at the moment; "" where there is none."""
         return self._under_way
 
+    def leaving(self, name: str, version: str) -> bool:
+        """Whether a version that is served no more is still held by requests under way."""
+        reference = self._leaving.get((name, version))
+        return reference is not None and reference() is not None
+
     def entries(self) -> tuple[Entry[M], ...]:
         """List every version of every model, by name, then oldest first."""
         shelves = self._shelves
@@ -167,11 +174,16 @@ class Store(Generic[M]):
     def _swap(self, shelves: Mapping[str, Shelf[M]]) -> None:
         """Serve other models from now on, and tell of those that are not served any more."""
         before, self._shelves = self._shelves, shelves
+        kept = {id(model) for model in loaded(shelves.values())}
+        for shelf in before.values():
+            for entry in shelf.entries.values():
+                if entry.model is not None and id(entry.model) not in kept:
+                    self._drop(entry, entry.model)
+
+    def _drop(self, entry: Entry[M], model: M) -> None:
+        self._leaving[entry.name, entry.version] = ref(model)
         if self._on_drop is not None:
-            kept = {id(model) for model in loaded(shelves.values())}
-            for model in loaded(before.values()):
-                if id(model) not in kept:
-                    self._on_drop(model)
+            self._on_drop(model)
 
     def _fill(self, name: str, path: Path) -> Shelf[M]:
         """Load the newest version; keep what is loaded of the others."""

@@ -47,6 +47,34 @@ EXPLAINED_PROBABILITY: Explained.ValueType  # 2
 """The value after it."""
 Global___Explained: _TypeAlias = Explained  # noqa: Y015
 
+class _Trust:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TrustEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trust.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRUST_UNSPECIFIED: _Trust.ValueType  # 0
+    """The default: basic."""
+    TRUST_BASIC: _Trust.ValueType  # 1
+    """What the method can say of itself at no further cost."""
+    TRUST_FULL: _Trust.ValueType  # 2
+    """Deletion and insertion curves, infidelity and max-sensitivity too: about a hundred runs of the
+    model, and five further explanations, for every row, target and method.
+    """
+
+class Trust(_Trust, metaclass=_TrustEnumTypeWrapper):
+    """How much is measured of an answer."""
+
+TRUST_UNSPECIFIED: Trust.ValueType  # 0
+"""The default: basic."""
+TRUST_BASIC: Trust.ValueType  # 1
+"""What the method can say of itself at no further cost."""
+TRUST_FULL: Trust.ValueType  # 2
+"""Deletion and insertion curves, infidelity and max-sensitivity too: about a hundred runs of the
+model, and five further explanations, for every row, target and method.
+"""
+Global___Trust: _TypeAlias = Trust  # noqa: Y015
+
 class _CachePolicy:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -74,6 +102,34 @@ CACHE_POLICY_REFRESH: CachePolicy.ValueType  # 2
 CACHE_POLICY_BYPASS: CachePolicy.ValueType  # 3
 """Neither read nor store."""
 Global___CachePolicy: _TypeAlias = CachePolicy  # noqa: Y015
+
+class _DrawingFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DrawingFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DrawingFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRAWING_FORMAT_UNSPECIFIED: _DrawingFormat.ValueType  # 0
+    """The default: HTML for texts, PNG for everything else."""
+    DRAWING_FORMAT_PNG: _DrawingFormat.ValueType  # 1
+    """Pixels."""
+    DRAWING_FORMAT_SVG: _DrawingFormat.ValueType  # 2
+    """Scalable lines and areas; for series and records."""
+    DRAWING_FORMAT_HTML: _DrawingFormat.ValueType  # 3
+    """A page of its own, for texts."""
+
+class DrawingFormat(_DrawingFormat, metaclass=_DrawingFormatEnumTypeWrapper):
+    """What a drawing is written in."""
+
+DRAWING_FORMAT_UNSPECIFIED: DrawingFormat.ValueType  # 0
+"""The default: HTML for texts, PNG for everything else."""
+DRAWING_FORMAT_PNG: DrawingFormat.ValueType  # 1
+"""Pixels."""
+DRAWING_FORMAT_SVG: DrawingFormat.ValueType  # 2
+"""Scalable lines and areas; for series and records."""
+DRAWING_FORMAT_HTML: DrawingFormat.ValueType  # 3
+"""A page of its own, for texts."""
+Global___DrawingFormat: _TypeAlias = DrawingFormat  # noqa: Y015
 
 class _CacheStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -659,27 +715,59 @@ Global___Targets: _TypeAlias = Targets  # noqa: Y015
 
 @_typing.final
 class Render(_message.Message):
-    """Asks for a picture of each explanation; only where the rows are encoded images."""
+    """Asks for a drawing of each explanation: the map on the picture that was sent, the words of a text
+    in colours, the curves of a series over a coloured band, the features of a record as bars.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OPACITY_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     opacity: _builtins.float
-    """Weight of the map over the picture, 0 to 1 (0.5)."""
+    """Weight of the map over a picture, 0 to 1 (0.5)."""
+    format: Global___DrawingFormat.ValueType
+    """What it is written in."""
     def __init__(
         self,
         *,
         opacity: _builtins.float | None = ...,
+        format: Global___DrawingFormat.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_opacity", b"_opacity", "opacity", b"opacity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opacity", b"_opacity", "opacity", b"opacity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opacity", b"_opacity", "format", b"format", "opacity", b"opacity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__opacity: _TypeAlias = _typing.Literal["opacity"]  # noqa: Y015
     _WhichOneofArgType__opacity: _TypeAlias = _typing.Literal["_opacity", b"_opacity"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__opacity) -> _WhichOneofReturnType__opacity | None: ...
 
 Global___Render: _TypeAlias = Render  # noqa: Y015
+
+@_typing.final
+class Drawing(_message.Message):
+    """A drawing, as a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    media_type: _builtins.str
+    """What the file is: image/png, image/svg+xml or text/html."""
+    content: _builtins.bytes
+    """The file."""
+    def __init__(
+        self,
+        *,
+        media_type: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "media_type", b"media_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drawing: _TypeAlias = Drawing  # noqa: Y015
 
 @_typing.final
 class ExplainRequest(_message.Message):
@@ -699,6 +787,8 @@ class ExplainRequest(_message.Message):
     RENDER_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
+    EXPLAIN_IF_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model."""
     version: _builtins.str
@@ -714,6 +804,12 @@ class ExplainRequest(_message.Message):
     default: the server's setting. There is nothing to return before the first slice of work is
     done, so a program's compilation and a row's set-up are finished even where they take longer.
     """
+    trust: Global___Trust.ValueType
+    """How much is measured of each answer."""
+    explain_if: _builtins.str
+    """Which rows are explained, by the probability of each row's top class: "top_probability<0.6",
+    also with <=, > or >=; empty: all.
+    """
     @_builtins.property
     def input(self) -> Global___Input:
         """The rows."""
@@ -728,7 +824,7 @@ class ExplainRequest(_message.Message):
 
     @_builtins.property
     def render(self) -> Global___Render:
-        """Ask for pictures."""
+        """Ask for drawings."""
 
     @_builtins.property
     def segments(self) -> _tensor_pb2.Tensor:
@@ -753,10 +849,12 @@ class ExplainRequest(_message.Message):
         render: Global___Render | None = ...,
         segments: _tensor_pb2.Tensor | None = ...,
         outputs: _abc.Iterable[_builtins.str] | None = ...,
+        trust: Global___Trust.ValueType = ...,
+        explain_if: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_budget_ms", b"_budget_ms", "_output", b"_output", "_render", b"_render", "_segments", b"_segments", "budget_ms", b"budget_ms", "input", b"input", "output", b"output", "render", b"render", "segments", b"segments"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_ms", b"_budget_ms", "_output", b"_output", "_render", b"_render", "_segments", b"_segments", "budget_ms", b"budget_ms", "cache", b"cache", "explained", b"explained", "input", b"input", "methods", b"methods", "model", b"model", "output", b"output", "outputs", b"outputs", "render", b"render", "segments", b"segments", "targets", b"targets", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_ms", b"_budget_ms", "_output", b"_output", "_render", b"_render", "_segments", b"_segments", "budget_ms", b"budget_ms", "cache", b"cache", "explain_if", b"explain_if", "explained", b"explained", "input", b"input", "methods", b"methods", "model", b"model", "output", b"output", "outputs", b"outputs", "render", b"render", "segments", b"segments", "targets", b"targets", "trust", b"trust", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_ms: _TypeAlias = _typing.Literal["budget_ms"]  # noqa: Y015
     _WhichOneofArgType__budget_ms: _TypeAlias = _typing.Literal["_budget_ms", b"_budget_ms"]  # noqa: Y015
@@ -850,6 +948,8 @@ class Attribution(_message.Message):
     CACHE_KEY_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     OVERLAY_PNG_FIELD_NUMBER: _builtins.int
+    DRAWING_FIELD_NUMBER: _builtins.int
+    NOT_EXPLAINED_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Name of the method."""
     row: _builtins.int
@@ -866,6 +966,8 @@ class Attribution(_message.Message):
     """The map over the picture that was sent, with a legend as a strip below it; only where asked
     for. A picture whose longer side has more than 2048 pixels is drawn with 2048.
     """
+    not_explained: _builtins.str
+    """Why the row was not explained; empty where it was. Its values are NaN then, every one."""
     @_builtins.property
     def target(self) -> Global___Target:
         """The class or difference that was explained, by index."""
@@ -884,6 +986,10 @@ class Attribution(_message.Message):
     def trust(self) -> _struct_pb2.Struct:
         """How far to trust it, with the resolved options that repeat it word for word."""
 
+    @_builtins.property
+    def drawing(self) -> Global___Drawing:
+        """The drawing of a text, a series or a record; only where asked for. Of a picture see overlay_png."""
+
     def __init__(
         self,
         *,
@@ -898,10 +1004,12 @@ class Attribution(_message.Message):
         cache_key: _builtins.str = ...,
         complete: _builtins.bool = ...,
         overlay_png: _builtins.bytes = ...,
+        drawing: Global___Drawing | None = ...,
+        not_explained: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["segments", b"segments", "target", b"target", "trust", b"trust", "values", b"values"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drawing", b"drawing", "segments", b"segments", "target", b"target", "trust", b"trust", "values", b"values"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_key", b"cache_key", "cache_status", b"cache_status", "complete", b"complete", "method", b"method", "overlay_png", b"overlay_png", "row", b"row", "segments", b"segments", "target", b"target", "target_position", b"target_position", "trust", b"trust", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_key", b"cache_key", "cache_status", b"cache_status", "complete", b"complete", "drawing", b"drawing", "method", b"method", "not_explained", b"not_explained", "overlay_png", b"overlay_png", "row", b"row", "segments", b"segments", "target", b"target", "target_position", b"target_position", "trust", b"trust", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -114,29 +114,57 @@ class _Fill:
 class _FillEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fill.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FILL_UNSPECIFIED: _Fill.ValueType  # 0
-    """The default: mean."""
+    """The default: auto."""
     FILL_MEAN: _Fill.ValueType  # 1
-    """The segment's mean."""
+    """The mean of the segment's values in each channel; of a record's feature, that of the training
+    data; of a token, as unknown.
+    """
     FILL_ZERO: _Fill.ValueType  # 2
-    """Zero in the model's input space."""
+    """Zero in the model's input space; of a token, as padding."""
     FILL_BLUR: _Fill.ValueType  # 3
     """The input, blurred."""
     FILL_NOISE: _Fill.ValueType  # 4
     """Uniform noise within the range of each channel."""
+    FILL_AUTO: _Fill.ValueType  # 5
+    """mean for images, total_mean for series, unknown for tokens; of records training, or zero where
+    the manifest does not tell of the training data.
+    """
+    FILL_TOTAL_MEAN: _Fill.ValueType  # 6
+    """The mean of the whole channel."""
+    FILL_UNKNOWN: _Fill.ValueType  # 7
+    """The unknown word."""
+    FILL_PADDING: _Fill.ValueType  # 8
+    """The padding token."""
+    FILL_TRAINING: _Fill.ValueType  # 9
+    """Nothing is removed: records are drawn as the training data had them, feature by feature."""
 
 class Fill(_Fill, metaclass=_FillEnumTypeWrapper):
     """What stands where a segment was removed."""
 
 FILL_UNSPECIFIED: Fill.ValueType  # 0
-"""The default: mean."""
+"""The default: auto."""
 FILL_MEAN: Fill.ValueType  # 1
-"""The segment's mean."""
+"""The mean of the segment's values in each channel; of a record's feature, that of the training
+data; of a token, as unknown.
+"""
 FILL_ZERO: Fill.ValueType  # 2
-"""Zero in the model's input space."""
+"""Zero in the model's input space; of a token, as padding."""
 FILL_BLUR: Fill.ValueType  # 3
 """The input, blurred."""
 FILL_NOISE: Fill.ValueType  # 4
 """Uniform noise within the range of each channel."""
+FILL_AUTO: Fill.ValueType  # 5
+"""mean for images, total_mean for series, unknown for tokens; of records training, or zero where
+the manifest does not tell of the training data.
+"""
+FILL_TOTAL_MEAN: Fill.ValueType  # 6
+"""The mean of the whole channel."""
+FILL_UNKNOWN: Fill.ValueType  # 7
+"""The unknown word."""
+FILL_PADDING: Fill.ValueType  # 8
+"""The padding token."""
+FILL_TRAINING: Fill.ValueType  # 9
+"""Nothing is removed: records are drawn as the training data had them, feature by feature."""
 Global___Fill: _TypeAlias = Fill  # noqa: Y015
 
 @_typing.final
@@ -605,6 +633,8 @@ class Lime(_message.Message):
     BASELINE_VALUE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     TOLERANCE_FIELD_NUMBER: _builtins.int
+    DISCRETISE_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
     n_samples: _builtins.int
     """Perturbations to run, the unperturbed row counted (1000)."""
     segments: Global___Segmentation.ValueType
@@ -612,7 +642,9 @@ class Lime(_message.Message):
     n_segments: _builtins.int
     """About how many segments (50)."""
     kernel_width: _builtins.float
-    """Width of the proximity kernel, in units of the cosine distance (0.25)."""
+    """Width of the proximity kernel; default: 0.25 of the cosine distance, and of drawn records 0.75
+    times the root of the number of features, of the Euclidean distance.
+    """
     baseline_fill: Global___Fill.ValueType
     """One of the computed fills."""
     baseline_value: _builtins.float
@@ -622,6 +654,14 @@ class Lime(_message.Message):
     tolerance: _builtins.float
     """Stop early when redrawn samples would change at most this share of the five leading segments;
     n_samples stays the most. Default: all samples are drawn.
+    """
+    discretise: _builtins.bool
+    """Whether numbers of a record are drawn from the training data, and judged, by their bin there
+    (the default), or (false) by their value: a coefficient is then of one standard deviation.
+    """
+    channels: Global___Channels.ValueType
+    """Of a series: whether a slice is removed of all channels together (sum, the default), or of each
+    apart, with a value for each step and channel (keep).
     """
     def __init__(
         self,
@@ -634,11 +674,15 @@ class Lime(_message.Message):
         baseline_value: _builtins.float = ...,
         seed: _builtins.int | None = ...,
         tolerance: _builtins.float | None = ...,
+        discretise: _builtins.bool | None = ...,
+        channels: Global___Channels.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_kernel_width", b"_kernel_width", "_n_samples", b"_n_samples", "_n_segments", b"_n_segments", "_seed", b"_seed", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_fill", b"baseline_fill", "baseline_value", b"baseline_value", "kernel_width", b"kernel_width", "n_samples", b"n_samples", "n_segments", b"n_segments", "seed", b"seed", "tolerance", b"tolerance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_discretise", b"_discretise", "_kernel_width", b"_kernel_width", "_n_samples", b"_n_samples", "_n_segments", b"_n_segments", "_seed", b"_seed", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_fill", b"baseline_fill", "baseline_value", b"baseline_value", "discretise", b"discretise", "kernel_width", b"kernel_width", "n_samples", b"n_samples", "n_segments", b"n_segments", "seed", b"seed", "tolerance", b"tolerance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kernel_width", b"_kernel_width", "_n_samples", b"_n_samples", "_n_segments", b"_n_segments", "_seed", b"_seed", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_fill", b"baseline_fill", "baseline_value", b"baseline_value", "kernel_width", b"kernel_width", "n_samples", b"n_samples", "n_segments", b"n_segments", "seed", b"seed", "segments", b"segments", "tolerance", b"tolerance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_discretise", b"_discretise", "_kernel_width", b"_kernel_width", "_n_samples", b"_n_samples", "_n_segments", b"_n_segments", "_seed", b"_seed", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_fill", b"baseline_fill", "baseline_value", b"baseline_value", "channels", b"channels", "discretise", b"discretise", "kernel_width", b"kernel_width", "n_samples", b"n_samples", "n_segments", b"n_segments", "seed", b"seed", "segments", b"segments", "tolerance", b"tolerance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__discretise: _TypeAlias = _typing.Literal["discretise"]  # noqa: Y015
+    _WhichOneofArgType__discretise: _TypeAlias = _typing.Literal["_discretise", b"_discretise"]  # noqa: Y015
     _WhichOneofReturnType__kernel_width: _TypeAlias = _typing.Literal["kernel_width"]  # noqa: Y015
     _WhichOneofArgType__kernel_width: _TypeAlias = _typing.Literal["_kernel_width", b"_kernel_width"]  # noqa: Y015
     _WhichOneofReturnType__n_samples: _TypeAlias = _typing.Literal["n_samples"]  # noqa: Y015
@@ -651,6 +695,8 @@ class Lime(_message.Message):
     _WhichOneofArgType__tolerance: _TypeAlias = _typing.Literal["_tolerance", b"_tolerance"]  # noqa: Y015
     _WhichOneofReturnType_baseline: _TypeAlias = _typing.Literal["baseline_fill", "baseline_value"]  # noqa: Y015
     _WhichOneofArgType_baseline: _TypeAlias = _typing.Literal["baseline", b"baseline"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__discretise) -> _WhichOneofReturnType__discretise | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__kernel_width) -> _WhichOneofReturnType__kernel_width | None: ...
     @_typing.overload

@@ -6,6 +6,7 @@ What is served, and what can be asked of it."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -46,6 +47,34 @@ MODEL_STATE_UNAVAILABLE: ModelState.ValueType  # 2
 MODEL_STATE_UNLOADED: ModelState.ValueType  # 3
 """An older version, which loads when a request names it."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
+
+class _SanityVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SanityVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SanityVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SANITY_VERDICT_UNSPECIFIED: _SanityVerdict.ValueType  # 0
+    """Never sent."""
+    SANITY_VERDICT_PASSES: _SanityVerdict.ValueType  # 1
+    """Its maps are others once all weights are random."""
+    SANITY_VERDICT_FAILS: _SanityVerdict.ValueType  # 2
+    """They stay alike, so they do not show what the model has learnt."""
+    SANITY_VERDICT_UNDECIDED: _SanityVerdict.ValueType  # 3
+    """There was nothing to compare."""
+
+class SanityVerdict(_SanityVerdict, metaclass=_SanityVerdictEnumTypeWrapper):
+    """What a randomisation test says of a method."""
+
+SANITY_VERDICT_UNSPECIFIED: SanityVerdict.ValueType  # 0
+"""Never sent."""
+SANITY_VERDICT_PASSES: SanityVerdict.ValueType  # 1
+"""Its maps are others once all weights are random."""
+SANITY_VERDICT_FAILS: SanityVerdict.ValueType  # 2
+"""They stay alike, so they do not show what the model has learnt."""
+SANITY_VERDICT_UNDECIDED: SanityVerdict.ValueType  # 3
+"""There was nothing to compare."""
+Global___SanityVerdict: _TypeAlias = SanityVerdict  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
@@ -234,6 +263,7 @@ class Model(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     ACTIVATION_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
+    SANITY_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Its title for people."""
     licence: _builtins.str
@@ -274,6 +304,10 @@ class Model(_message.Message):
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MethodSupport]:
         """Every method, with the reason where this model cannot be explained by it."""
 
+    @_builtins.property
+    def sanity(self) -> Global___Sanity:
+        """Whether its explanations depend on what it has learnt; absent where that was never tested."""
+
     def __init__(
         self,
         *,
@@ -291,14 +325,123 @@ class Model(_message.Message):
         provider: _builtins.str = ...,
         activation: _builtins.str = ...,
         preprocessing: _builtins.bool = ...,
+        sanity: Global___Sanity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "sanity", b"sanity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "default_layer", b"default_layer", "id", b"id", "inputs", b"inputs", "kind", b"kind", "labels", b"labels", "layers", b"layers", "licence", b"licence", "methods", b"methods", "outputs", b"outputs", "preprocessing", b"preprocessing", "provider", b"provider", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "default_layer", b"default_layer", "id", b"id", "inputs", b"inputs", "kind", b"kind", "labels", b"labels", "layers", b"layers", "licence", b"licence", "methods", b"methods", "outputs", b"outputs", "preprocessing", b"preprocessing", "provider", b"provider", "sanity", b"sanity", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Sanity(_message.Message):
+    """A randomisation test: maps of the model against maps of the same model with random weights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STALE_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    CANDOR_VERSION_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    N_INPUTS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    stale: _builtins.bool
+    """Whether another file was tested than the one that is served."""
+    model_digest: _builtins.str
+    """Digest of the file that was tested."""
+    candor_version: _builtins.str
+    """The candor that tested it."""
+    seed: _builtins.int
+    """Of the random weights."""
+    inputs: _builtins.str
+    """What was explained, in words."""
+    n_inputs: _builtins.int
+    """How many inputs were explained."""
+    limit: _builtins.float
+    """The rank correlation up to which a method passes."""
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For each stage the layer down to which the weights were random, from the output on."""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MethodSanity]:
+        """One for each method that was tested."""
+
+    def __init__(
+        self,
+        *,
+        stale: _builtins.bool = ...,
+        model_digest: _builtins.str = ...,
+        candor_version: _builtins.str = ...,
+        seed: _builtins.int = ...,
+        inputs: _builtins.str = ...,
+        n_inputs: _builtins.int = ...,
+        limit: _builtins.float = ...,
+        stages: _abc.Iterable[_builtins.str] | None = ...,
+        methods: _abc.Iterable[Global___MethodSanity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candor_version", b"candor_version", "inputs", b"inputs", "limit", b"limit", "methods", b"methods", "model_digest", b"model_digest", "n_inputs", b"n_inputs", "seed", b"seed", "stages", b"stages", "stale", b"stale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sanity: _TypeAlias = Sanity  # noqa: Y015
+
+@_typing.final
+class MethodSanity(_message.Message):
+    """How the maps of one method changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    RANK_CORRELATION_FIELD_NUMBER: _builtins.int
+    STRUCTURAL_SIMILARITY_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Name of the method."""
+    verdict: Global___SanityVerdict.ValueType
+    """The verdict."""
+    why: _builtins.str
+    """Why it is not that the method passes."""
+    @_builtins.property
+    def options(self) -> _struct_pb2.Struct:
+        """Its options."""
+
+    @_builtins.property
+    def rank_correlation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Spearman's correlation of the maps' magnitudes, mean over the inputs, one a stage; NaN where
+        none could be compared.
+        """
+
+    @_builtins.property
+    def structural_similarity(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Structural similarity of the same, for images; else empty."""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        options: _struct_pb2.Struct | None = ...,
+        rank_correlation: _abc.Iterable[_builtins.float] | None = ...,
+        structural_similarity: _abc.Iterable[_builtins.float] | None = ...,
+        verdict: Global___SanityVerdict.ValueType = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "options", b"options", "rank_correlation", b"rank_correlation", "structural_similarity", b"structural_similarity", "verdict", b"verdict", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MethodSanity: _TypeAlias = MethodSanity  # noqa: Y015
 
 @_typing.final
 class TensorSpec(_message.Message):

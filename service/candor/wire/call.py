@@ -10,17 +10,21 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from grpc import StatusCode
 
 from candor.engine.deadline import Deadline
 from candor.engine.request import Explanation, Prediction
+from candor.engine.share import NOBODY, Share
 from candor.engine.statistics import Answered, Reason, Statistics
 from candor.errors import CandorError, InternalError
 from candor.metrics import UNKNOWN_MODEL, Metrics
 from candor.result import ModelId
+from candor.wire.callers import ANYONE, Caller
+from candor.wire.gate import Gate
+from candor.wire.keys import KeyRing
 from candor.wire.status import status_of
 
 __all__ = ["Call", "Frame", "accounted", "request_id", "server_timing"]
@@ -44,11 +48,17 @@ class Frame:
     Attributes:
         metrics, statistics: told of every call that is counted.
         max_message_bytes: of a request over HTTP, and of any answer.
+        keys: that callers have to show; None: everybody may call.
+        max_json_bytes: of what a request over HTTP has in JSON.
+        gate: where calls over gRPC are held when the server stops.
     """
 
     metrics: Metrics
     max_message_bytes: int
+    keys: KeyRing | None = None
+    max_json_bytes: int = 16 * 2**20
     statistics: Statistics = field(default_factory=Statistics)
+    gate: Gate = field(default_factory=Gate)
 
 
 @dataclass(slots=True)
@@ -58,6 +68,8 @@ class Call:
     Attributes:
         request_id: the caller's `x-request-id`, or one of ours.
         deadline: when the caller stops waiting.
+        peer: where it came from, and how urgent it is.
+        caller: who made it; set before anything of it is read.
         model: the model that answers, once the handler has found it; for log and metrics.
         methods: what is counted when the call ends: `predict`, or the explanations; () is not
             counted.
@@ -70,6 +82,8 @@ class Call:
 
     request_id: str
     deadline: Deadline
+    peer: Share = NOBODY
+    caller: Caller = ANYONE
     model: ModelId | None = None
     methods: tuple[str, ...] = ()
     large: bool = False
@@ -86,6 +100,12 @@ class Call:
         """Note what the engine answered; what is left is writing."""
         self.returned_s = time.perf_counter()
         self.result = result
+
+    @property
+    def share(self) -> Share:
+        """Whose share of the slots its work counts to: the key's, else the host's."""
+        name = self.caller.name
+        return replace(self.peer, caller=f"key {name}") if name else self.peer
 
     @property
     def timings_s(self) -> Mapping[str, float]:
@@ -136,11 +156,20 @@ async def accounted(call: Call, rpc: str, frame: Frame) -> AsyncGenerator[None, 
             code = StatusCode.DEADLINE_EXCEEDED
         seconds = time.perf_counter() - call.began_s
         for name in call.methods:
-            frame.metrics.answered(call.model or _UNKNOWN, name, code.name, seconds)
+            ready = seconds - _idle_s(call, name)
+            frame.metrics.answered(call.model or _UNKNOWN, name, code.name, ready)
         if call.methods and call.model is not None:
             answered = _answered(call, seconds, code)
             frame.statistics.answered(call.model, answered)
         _log(call, rpc, code, seconds)
+
+
+def _idle_s(call: Call, method: str) -> float:
+    """How long the answers of one method waited for those of the others, to be sent with them."""
+    result = call.result
+    if not isinstance(result, Explanation) or method not in result.ready_s:
+        return 0.0
+    return result.timings_s["total"] - result.ready_s[method]
 
 
 def _answered(call: Call, seconds: float, code: StatusCode) -> Answered:
@@ -183,6 +212,8 @@ def _log(call: Call, rpc: str, code: StatusCode, seconds: float) -> None:
             "code": code.name,
             "milliseconds": round(seconds * 1000, 3),
         }
+        if call.caller.name:
+            fields["caller"] = call.caller.name
         if call.methods:
             fields["method"] = ",".join(call.methods)
         if call.model is not None:

@@ -7,7 +7,7 @@ the handler gets and gives bytes: one bad message is its own failure, not the st
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,11 +19,13 @@ from grpc import StatusCode
 
 from candor.engine.deadline import Deadline
 from candor.errors import CandorError, InvalidArgument, TooLarge
+from candor.wire.admission import admitted, identify
 from candor.wire.call import Call, Frame, accounted, request_id, server_timing
 from candor.wire.offload import LARGE_BYTES, offloaded
+from candor.wire.peers import grpc_share
 from candor.wire.status import details_of, status_of, trailers_of
 
-__all__ = ["Call", "Context", "Frame", "Routes", "parsed", "service_handler", "written"]
+__all__ = ["Call", "Context", "Frame", "Routes", "parsed", "refuse", "service_handler", "written"]
 
 M = TypeVar("M", bound=Message)
 
@@ -93,8 +95,9 @@ def _served(
                 yield await written(response, call, frame)
 
     async def both(payloads: AsyncIterator[bytes], context: Context) -> AsyncGenerator[bytes, None]:
+        # Of a stream each message counts, for itself.
         async with (
-            _framed(rpc, context, frame) as call,
+            _framed(rpc, context, frame, counts=False) as call,
             aclosing(handler(payloads, call)) as answers,
         ):
             async for answer in answers:
@@ -139,23 +142,27 @@ def _written(response: Message, frame: Frame) -> bytes:
 
 
 @asynccontextmanager
-async def _framed(rpc: str, context: Context, frame: Frame) -> AsyncGenerator[Call, None]:
-    call = Call(_request_id(context), Deadline.after(context.time_remaining()))
+async def _framed(
+    rpc: str, context: Context, frame: Frame, *, counts: bool = True
+) -> AsyncGenerator[Call, None]:
+    headers: dict[str, Any] = dict(context.invocation_metadata() or ())
+    given, deadline = headers.get("x-request-id"), Deadline.after(context.time_remaining())
+    call = Call(request_id(given), deadline, grpc_share(context.peer()))
     try:
-        async with accounted(call, rpc, frame):
-            yield call
+        await frame.gate.enter()
+        identify(call, rpc, headers.get("authorization"), frame)
+        with admitted(call, frame) if counts else nullcontext():
+            async with accounted(call, rpc, frame):
+                yield call
         trailers = [("x-request-id", call.request_id)]
         if timing := server_timing(call):
             trailers.append(("server-timing", timing))
         context.set_trailing_metadata(tuple(trailers))
     except CandorError as error:
-        await context.abort(
-            status_of(error).code,
-            details_of(error, call.request_id),
-            trailers_of(error, call.request_id),
-        )
+        await refuse(error, call.request_id, context)
 
 
-def _request_id(context: Context) -> str:
-    given = next((v for key, v in context.invocation_metadata() or () if key == "x-request-id"), "")
-    return request_id(given)
+async def refuse(error: CandorError, request: str, context: Context) -> None:
+    """End a call with an error."""
+    status, details = status_of(error), details_of(error, request)
+    await context.abort(status.code, details, trailers_of(error, request))

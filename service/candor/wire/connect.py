@@ -39,6 +39,8 @@ _HTTP: Mapping[StatusCode, int] = MappingProxyType(
         StatusCode.CANCELLED: 499,
         StatusCode.INVALID_ARGUMENT: 400,
         StatusCode.DEADLINE_EXCEEDED: 504,
+        StatusCode.UNAUTHENTICATED: 401,
+        StatusCode.PERMISSION_DENIED: 403,
         StatusCode.NOT_FOUND: 404,
         StatusCode.RESOURCE_EXHAUSTED: 429,
         StatusCode.FAILED_PRECONDITION: 400,

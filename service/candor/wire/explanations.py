@@ -2,19 +2,20 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from candor.engine.engine import Engine
 from candor.engine.request import ExplainRequest, Explanation
 from candor.v1 import explanation_pb2 as pb
 from candor.wire.calls import Call, Routes
+from candor.wire.drawings import Wish, draw_answers, wish_of
 from candor.wire.lookup import Models, find_model
 from candor.wire.offload import MANY, offloaded
-from candor.wire.overlays import draw_overlays
 from candor.wire.progress import Report, with_reports
-from candor.wire.requests import explain_request, opacity_of, predict_request
+from candor.wire.requests import explain_request, predict_request
 from candor.wire.responses import (
+    Drawings,
     attribution_message,
     check_outputs,
     explain_response,
@@ -46,7 +47,7 @@ class Explanations:
         await self._find(request, call)
         asked = await offloaded(partial(predict_request, request), large=call.large)
         call.handed()
-        prediction = await self.engine.predict(asked, call.deadline)
+        prediction = await self.engine.predict(asked, call.deadline, call.share)
         call.returned(prediction)
         call.large |= prediction.n_rows > MANY
         write = partial(prediction_message, prediction, request.outputs)
@@ -54,57 +55,64 @@ class Explanations:
 
     async def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         """Classify and explain every row."""
-        asked = await self._read(request, call)
+        asked, wish = await self._read(request, call)
         call.handed()
-        explanation = await self.engine.explain(asked, call.deadline)
-        return await _response(request, explanation, call)
+        explanation = await self.engine.explain(asked, call.deadline, share=call.share)
+        call.returned(explanation)
+        drawings = await draw_answers(explanation, asked.payload, wish)
+        return await _response(request, explanation, drawings, call)
 
     async def explain_stream(
         self, request: pb.ExplainStreamRequest, call: Call
     ) -> AsyncGenerator[pb.ExplainStreamResponse, None]:
         """As `explain`, with progress on the way."""
         explain = request.explain
-        asked = await self._read(explain, call)
-        run = partial(self.engine.explain, asked, call.deadline)
+        asked, wish = await self._read(explain, call)
+        run = partial(self.engine.explain, asked, call.deadline, share=call.share)
         call.handed()
         async with aclosing(with_reports(run)) as events:
             async for event in events:
                 if isinstance(event, Report):
                     yield pb.ExplainStreamResponse(progress=_progress(event))
                 else:
-                    yield pb.ExplainStreamResponse(result=await _response(explain, event, call))
+                    call.returned(event)
+                    drawings = await draw_answers(event, asked.payload, wish)
+                    result = await _response(explain, event, drawings, call)
+                    yield pb.ExplainStreamResponse(result=result)
 
     async def estimate(self, request: pb.EstimateRequest, call: Call) -> pb.EstimateResponse:
         """Say what an explanation would cost."""
         await self._find(request.explain, call)
         read = partial(explain_request, request.explain)
-        cost = await self.engine.estimate(await offloaded(read, large=call.large))
+        asked = await offloaded(read, large=call.large)
+        cost = await self.engine.estimate(asked, call.share)
         return pb.EstimateResponse(
             model_calls=cost.model_calls, milliseconds=cost.milliseconds, bytes=cost.bytes
         )
 
-    async def _read(self, request: pb.ExplainRequest, call: Call) -> ExplainRequest:
+    async def _read(
+        self, request: pb.ExplainRequest, call: Call
+    ) -> tuple[ExplainRequest, Wish | None]:
         call.methods = await offloaded(partial(_methods, request), large=call.large)
-        await self._find(request, call)
-        return await offloaded(partial(explain_request, request), large=call.large)
+        wish = await self._find(request, call)
+        asked = await offloaded(partial(explain_request, request), large=call.large)
+        return replace(asked, tenant=call.caller.tenant), wish
 
-    async def _find(self, request: pb.PredictRequest | pb.ExplainRequest, call: Call) -> None:
-        model = await find_model(self.store, request.model, request.version)
+    async def _find(
+        self, request: pb.PredictRequest | pb.ExplainRequest, call: Call
+    ) -> Wish | None:
+        """Check what the model alone can tell of a request; what is to be drawn of it."""
+        model = await find_model(self.store, call.caller, request.model, request.version)
         call.model = model.id
         check_outputs(request.outputs, [output.name for output in model.outputs])
-        if isinstance(request, pb.ExplainRequest):
-            opacity_of(request)
+        return wish_of(request, model) if isinstance(request, pb.ExplainRequest) else None
 
 
 async def _response(
-    request: pb.ExplainRequest, explanation: Explanation, call: Call
+    request: pb.ExplainRequest, explanation: Explanation, drawings: Drawings, call: Call
 ) -> pb.ExplainResponse:
-    call.returned(explanation)
-    opacity = opacity_of(request)
-    pictures = request.input.images.images
-    overlays = {} if opacity is None else await draw_overlays(explanation, pictures, opacity)
     call.large |= explanation.n_answers > MANY
-    write = partial(explain_response, explanation, request.outputs, overlays)
+    write = partial(explain_response, explanation, request.outputs, drawings)
     return await offloaded(write, large=call.large)
 
 

@@ -21,6 +21,7 @@ SERVICE = "grpc.health.v1.Health"
 
 State = Literal["starting", "ready", "draining"]
 
+_OWN = ("liveness", "readiness")
 _MODEL = "model/"
 # Models come and go without telling; a watcher hears of it within this time.
 _POLL_S = 1.0
@@ -80,7 +81,10 @@ class Health:
         del call
         status = self._status(request.service)
         if status == pb.HealthCheckResponse.SERVICE_UNKNOWN:
-            names = ", ".join(f"'{name}'" for name in self._names())
+            # Not which models: whoever asks here has shown no key.
+            names = ", ".join(
+                f"'{name}'" for name in ("", *_OWN, *self.services, f"{_MODEL}<name>")
+            )
             raise NotFound(f"'{request.service}' has no health; there are {names}")
         return pb.HealthCheckResponse(status=status)
 
@@ -108,7 +112,7 @@ class Health:
 
     def _names(self) -> list[str]:
         models = sorted({f"{_MODEL}{entry.name}" for entry in self.store.entries()})
-        return ["", "liveness", "readiness", *self.services, *models]
+        return ["", *_OWN, *self.services, *models]
 
     def _status(self, name: str) -> pb.HealthCheckResponse.ServingStatus.ValueType:
         if name not in self._names():

@@ -5,6 +5,7 @@ uvicorn runs inside the process's own loop; signals stay with the app.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -54,7 +55,9 @@ def metrics_app(readiness: Readiness, registry: CollectorRegistry) -> Starlette:
 
 
 @asynccontextmanager
-async def serving_http(app: ASGIApp, address: str) -> AsyncGenerator[str, None]:
+async def serving_http(
+    app: ASGIApp, address: str, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[str, None]:
     """Serve an application while the block runs; yields the address that was bound.
 
     Raises:
@@ -70,8 +73,11 @@ async def serving_http(app: ASGIApp, address: str) -> AsyncGenerator[str, None]:
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # whoever asks would say themselves who they are
         timeout_graceful_shutdown=_GRACE_S,
     )
+    config.load()
+    config.ssl = tls
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

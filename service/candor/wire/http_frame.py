@@ -6,36 +6,36 @@ becomes a page in the words of its protocol. Where the caller hangs up, the work
 
 import asyncio
 import math
-import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from candor.engine.deadline import Deadline
+from candor.engine.share import NOBODY, Share
 from candor.errors import (
     Cancelled,
     CandorError,
-    InvalidArgument,
     Overloaded,
     TooLarge,
+    Unauthenticated,
     Unavailable,
 )
+from candor.wire.admission import admitted, identify
 from candor.wire.call import Call, Frame, accounted, request_id, server_timing
 from candor.wire.health import Readiness
-from candor.wire.offload import LARGE_BYTES, offloaded
+from candor.wire.http_body import read_body
+from candor.wire.offload import LARGE_BYTES
+from candor.wire.peers import share_at
 from candor.wire.status import details_of, status_of
 
 __all__ = ["Handler", "Refusal", "Rest", "plain_refusal"]
 
 Handler: TypeAlias = Callable[[Request, bytes, Call], Awaitable[Response]]
 Refusal: TypeAlias = Callable[[CandorError, str], Response]
-
-# Of zlib: a gzip header, a zlib header.
-_WINDOWS: Final = {"gzip": 31, "deflate": 15}
 
 
 def plain_refusal(error: CandorError, request: str) -> Response:
@@ -67,19 +67,21 @@ class Rest:
         """
 
         async def answer(request: Request) -> Response:
-            call = Call(request_id(request.headers.get("x-request-id")), Deadline())
+            given = request.headers.get("x-request-id")
+            call = Call(request_id(given), Deadline(), _peer(request))
             try:
                 if self.readiness.state == "draining":
                     raise Unavailable("the server is stopping")
-                body = await _body_of(request, self.frame.max_message_bytes)
-                call.deadline = deadline(request)
-                call.large = len(body) > LARGE_BYTES
-                work = self._work(partial(handler, request, body, call), call, rpc)
-                response = await _unless_gone(request, work)
+                identify(call, rpc, request.headers.get("authorization"), self.frame)
+                with admitted(call, self.frame):
+                    body = await read_body(request, self.frame)
+                    call.deadline = deadline(request)
+                    call.large = len(body) > LARGE_BYTES
+                    work = self._work(partial(handler, request, body, call), call, rpc)
+                    response = await _unless_gone(request, work)
             except CandorError as error:
                 response = refuse(error, call.request_id)
-                if isinstance(error, Overloaded):
-                    response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+                response.headers.update(_advice(error))
             response.headers["x-request-id"] = call.request_id
             return response
 
@@ -99,53 +101,15 @@ class Rest:
             return response
 
 
-async def _body_of(request: Request, limit: int) -> bytes:
-    """The whole body, unpacked.
-
-    Raises:
-        TooLarge: longer than the limit, before or after.
-        InvalidArgument: a compression that is not known, or bytes that are not what it makes.
-    """
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
-        raise _too_large(limit)
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
-    except ClientDisconnect as error:
-        raise Cancelled("the caller hung up") from error
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding == "identity":
-        return bytes(body)
-    if encoding not in _WINDOWS:
-        raise InvalidArgument(
-            f"content-encoding is '{encoding[:40]}'; there are identity, {', '.join(_WINDOWS)}"
-        )
-    unpack = partial(_unpacked, bytes(body), encoding, limit)
-    return await offloaded(unpack, large=len(body) > LARGE_BYTES // 16)
+def _peer(request: Request) -> Share:
+    return share_at(*request.client) if request.client else NOBODY
 
 
-def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
-    unpacker = zlib.decompressobj(_WINDOWS[encoding])
-    try:
-        # A few bytes may unpack to any number: no more than one over the limit is made.
-        unpacked = unpacker.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise InvalidArgument(f"the body is not {encoding}: {error}") from error
-    if len(unpacked) > limit:
-        raise _too_large(limit)
-    if not unpacker.eof or unpacker.unused_data:
-        raise InvalidArgument(f"the body is not one whole {encoding} stream")
-    return unpacked
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"the body is longer than max_message_bytes, {limit}; send fewer rows at a time"
-    )
+def _advice(error: CandorError) -> dict[str, str]:
+    """What HTTP says of an error in its headers."""
+    if isinstance(error, Overloaded):
+        return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+    return {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
 
 
 async def _unless_gone(request: Request, work: Awaitable[Response]) -> Response:

@@ -1,6 +1,7 @@
 """`candor.v1.ModelService`: what the store holds."""
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,11 +14,12 @@ from candor.runtime.inputs import (
     TokensInput,
 )
 from candor.runtime.model import Model
+from candor.runtime.sanity import MethodSanity, Verdict, read_sanity
 from candor.runtime.shelf import Entry, State
 from candor.runtime.specs import TensorSpec
 from candor.v1 import model_pb2 as pb
 from candor.wire.calls import Call, Routes
-from candor.wire.lookup import Models, find_model
+from candor.wire.lookup import Models, find_model, seen
 
 __all__ = ["ModelCatalogue"]
 
@@ -26,6 +28,13 @@ _STATES: Mapping[State, pb.ModelState.ValueType] = MappingProxyType(
         "ready": pb.MODEL_STATE_READY,
         "unloaded": pb.MODEL_STATE_UNLOADED,
         "unavailable": pb.MODEL_STATE_UNAVAILABLE,
+    }
+)
+_VERDICTS: Mapping[Verdict, pb.SanityVerdict.ValueType] = MappingProxyType(
+    {
+        "passes": pb.SANITY_VERDICT_PASSES,
+        "fails": pb.SANITY_VERDICT_FAILS,
+        "undecided": pb.SANITY_VERDICT_UNDECIDED,
     }
 )
 
@@ -42,13 +51,12 @@ class ModelCatalogue:
 
     async def list_models(self, _: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
         """List all models, the broken ones with the reason."""
-        del call
         # What a model's methods are is found out when first asked, by a walk over its graph.
-        return await asyncio.to_thread(_list, self.store.entries())
+        return await asyncio.to_thread(_list, seen(self.store, call.caller))
 
     async def get_model(self, request: pb.GetModelRequest, call: Call) -> pb.GetModelResponse:
         """Describe one model."""
-        model = await find_model(self.store, request.name, request.version)
+        model = await find_model(self.store, call.caller, request.name, request.version)
         call.model = model.id
         return pb.GetModelResponse(model=await asyncio.to_thread(_description, model))
 
@@ -89,7 +97,42 @@ def _description(model: Model) -> pb.Model:
         provider=model.provider,
         activation=model.activation,
         preprocessing=isinstance(manifest.input, ImageInput | TokensInput),
+        sanity=_sanity(model),
     )
+
+
+def _sanity(model: Model) -> pb.Sanity | None:
+    """The randomisation test that is kept beside the file, as it is now."""
+    found = read_sanity(model.file.path.parent)
+    if found is None:
+        return None
+    return pb.Sanity(
+        stale=found.model_digest != model.id.digest,
+        model_digest=found.model_digest,
+        candor_version=found.candor_version,
+        seed=found.seed,
+        inputs=found.inputs,
+        n_inputs=found.n_inputs,
+        limit=found.limit,
+        stages=found.stages,
+        methods=map(_method_sanity, found.methods),
+    )
+
+
+def _method_sanity(found: MethodSanity) -> pb.MethodSanity:
+    message = pb.MethodSanity(
+        method=found.method,
+        rank_correlation=map(_or_nan, found.rank_correlation),
+        structural_similarity=map(_or_nan, found.structural_similarity or ()),
+        verdict=_VERDICTS[found.verdict],
+        why=found.why,
+    )
+    message.options.update(dict(found.options))
+    return message
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _identity(identity: ModelId) -> pb.ModelId:

@@ -96,7 +96,9 @@ class Inference:
     async def model_ready(self, request: pb.ModelReadyRequest, call: Call) -> pb.ModelReadyResponse:
         """Say whether a model takes requests; one that does not exist does not."""
         try:
-            call.model = (await find_model(self.store, request.name, request.version)).id
+            call.model = (
+                await find_model(self.store, call.caller, request.name, request.version)
+            ).id
         except (NotFound, InvalidModel):
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=self.readiness.ready)
@@ -105,7 +107,7 @@ class Inference:
         self, request: pb.ModelMetadataRequest, call: Call
     ) -> pb.ModelMetadataResponse:
         """Describe a model's own inputs and outputs."""
-        model = await find_model(self.store, request.name, request.version)
+        model = await find_model(self.store, call.caller, request.name, request.version)
         call.model = model.id
         return model_metadata(model, self.store.entries())
 
@@ -113,7 +115,7 @@ class Inference:
         self, request: pb.ModelConfigRequest, call: Call
     ) -> pb.ModelConfigResponse:
         """Describe how a model is served, and what explains it."""
-        model = await find_model(self.store, request.name, request.version)
+        model = await find_model(self.store, call.caller, request.name, request.version)
         call.model = model.id
         # What a model's methods are is found out when first asked, by a walk over its graph.
         config = await asyncio.to_thread(model_config, model)
@@ -123,8 +125,11 @@ class Inference:
         self, request: pb.ModelStatisticsRequest, call: Call
     ) -> pb.ModelStatisticsResponse:
         """Say how often the models answered, and how long each step took."""
-        del call
-        return statistics_response(self.store, self.statistics, request.name, request.version)
+        if request.name:
+            call.caller.check_model(request.name)
+        found = statistics_response(self.store, self.statistics, request.name, request.version)
+        shown = [each for each in found.model_stats if call.caller.sees(each.name)]
+        return pb.ModelStatisticsResponse(model_stats=shown)
 
     async def model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """Predict, and explain where that is asked for."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from candor.engine.deadline import Deadline
@@ -16,7 +16,7 @@ from candor.wire.lookup import Models, find_model
 from candor.wire.offload import MANY, offloaded
 from candor.wire.oip_parameters import scalars
 from candor.wire.oip_progress import Shares, final_response, progress_response
-from candor.wire.oip_requests import Asked, read_request, tightened
+from candor.wire.oip_requests import Asked, prioritised, read_request, tightened
 from candor.wire.oip_responses import explain_response, predict_response
 from candor.wire.progress import Report, with_reports
 
@@ -36,7 +36,7 @@ class Infer:
         if isinstance(asked.request, PredictRequest):
             return await self._predict(request, asked.request, asked, deadline, call)
         call.handed()
-        explanation = await self.engine.explain(asked.request, deadline)
+        explanation = await self.engine.explain(asked.request, deadline, share=call.share)
         return await _explained(request, explanation, asked, call)
 
     async def stream(
@@ -50,7 +50,7 @@ class Infer:
             yield answer
             return
         shares = Shares(asked.request)
-        run = partial(self.engine.explain, asked.request, deadline)
+        run = partial(self.engine.explain, asked.request, deadline, share=call.share)
         call.handed()
         async with aclosing(with_reports(run)) as events:
             async for event in events:
@@ -62,12 +62,14 @@ class Infer:
 
     async def _begin(self, request: pb.ModelInferRequest, call: Call) -> tuple[Asked, Deadline]:
         call.methods = ("predict",)
-        model = await find_model(self.store, request.model_name, request.model_version)
+        model = await find_model(self.store, call.caller, request.model_name, request.model_version)
         call.model = model.id
         read = partial(_read, request, model, call)
         asked, deadline = await offloaded(read, large=call.large)
         if isinstance(asked.request, ExplainRequest):
             call.methods = tuple(map(method_name, asked.request.methods))
+            own = replace(asked.request, tenant=call.caller.tenant)
+            asked = replace(asked, request=own)
         return asked, deadline
 
     async def _predict(
@@ -79,7 +81,7 @@ class Infer:
         call: Call,
     ) -> pb.ModelInferResponse:
         call.handed()
-        prediction: Prediction = await self.engine.predict(wanted, deadline)
+        prediction: Prediction = await self.engine.predict(wanted, deadline, call.share)
         call.returned(prediction)
         call.large |= _ranks(asked) and prediction.n_rows > MANY
         write = partial(predict_response, request.id, prediction, asked)
@@ -96,8 +98,9 @@ async def _explained(
 
 
 def _read(request: pb.ModelInferRequest, model: Model, call: Call) -> tuple[Asked, Deadline]:
-    asked = read_request(request, model)
-    return asked, tightened(call.deadline, scalars(request.parameters))
+    asked, parameters = read_request(request, model), scalars(request.parameters)
+    call.peer = prioritised(call.peer, parameters)
+    return asked, tightened(call.deadline, parameters)
 
 
 def _ranks(asked: Asked) -> bool:

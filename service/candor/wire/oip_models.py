@@ -44,6 +44,7 @@ def model_config(model: Model) -> pb.ModelConfig:
         backend="onnxruntime",
         default_model_filename="model.onnx",
         max_batch_size=_MAX_BATCH_SIZE if batched else 0,
+        dynamic_batching=_dynamic_batching(model),
         input=[
             pb.ModelInput(name=spec.name, data_type=_type(spec), dims=_dims(spec, batched=batched))
             for spec in model.inputs
@@ -56,6 +57,14 @@ def model_config(model: Model) -> pb.ModelConfig:
             name: pb.ModelParameter(string_value=value) for name, value in parameters.items()
         },
     )
+
+
+def _dynamic_batching(model: Model) -> pb.ModelDynamicBatching | None:
+    """How requests share runs; None where each has its own."""
+    joining = model.joining
+    if joining.most_rows == 1:
+        return None
+    return pb.ModelDynamicBatching(max_queue_delay_microseconds=round(1e6 * joining.delay_s))
 
 
 def _type(spec: TensorSpec) -> pb.DataType.ValueType:

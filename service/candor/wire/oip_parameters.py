@@ -8,6 +8,8 @@
     candor.output              which output of the graph is explained
     candor.explain_output      score or probability
     candor.cache               use, refresh or bypass
+    candor.trust               basic, or full: every answer is examined, at about 100 runs each
+    candor.explain_if          which rows are explained: "top_probability<0.6"; <=, >, >= as well
     candor.budget_ms           long methods return the best that they have after this time
 
 Invariant: a name that begins with `candor.` is understood or refused, never passed over.
@@ -20,12 +22,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias, get_args
 
-from candor.engine.request import CachePolicy, TargetSpec
+from candor.engine.condition import parse_condition
+from candor.engine.request import CachePolicy, Condition, TargetSpec
 from candor.errors import InvalidOption
 from candor.explain.options import METHODS, Options
 from candor.explain.parse import parse_options
 from candor.inference.v2 import grpc_service_pb2 as pb
-from candor.result import Explained
+from candor.result import Explained, TrustLevel
 
 __all__ = ["PREFIX", "Question", "Scalars", "read_question", "scalars"]
 
@@ -42,6 +45,8 @@ _GENERAL = (
     "output",
     "explain_output",
     "cache",
+    "trust",
+    "explain_if",
     "budget_ms",
 )
 _SHARED = ("layer", "seed")
@@ -66,6 +71,8 @@ class Question:
     explained: Explained | None
     output: str | None
     cache: CachePolicy
+    trust: TrustLevel
+    condition: Condition | None
     budget_s: float | None
 
 
@@ -121,6 +128,8 @@ def read_question(parameters: Scalars, outputs: Iterable[str]) -> Question | Non
         explained=_word(ours, "explain_output", get_args(Explained), None),
         output=_text(ours, "output", "") or None,
         cache=_word(ours, "cache", get_args(CachePolicy), "use"),
+        trust=_word(ours, "trust", get_args(TrustLevel), "basic"),
+        condition=_condition(ours),
         budget_s=_budget_s(ours),
     )
 
@@ -186,6 +195,10 @@ def _word(ours: Scalars, name: str, words: tuple[Any, ...], default: Any) -> Any
     if name in ours and value not in words:
         raise InvalidOption(f"candor.{name} is {value!r}; expected one of {', '.join(words)}")
     return value
+
+
+def _condition(ours: Scalars) -> Condition | None:
+    return parse_condition(_text(ours, "explain_if", "")) if "explain_if" in ours else None
 
 
 def _budget_s(ours: Scalars) -> float | None:

@@ -12,8 +12,9 @@ from candor.inference.v2 import grpc_service_pb2 as pb
 from candor.runtime.model import Model
 from candor.runtime.shelf import Entry
 from candor.wire.call import Call
+from candor.wire.callers import Caller
 from candor.wire.calls import Routes
-from candor.wire.lookup import Models
+from candor.wire.lookup import Models, seen
 
 __all__ = ["Repository"]
 
@@ -43,9 +44,7 @@ class Repository:
         self, request: pb.RepositoryIndexRequest, call: Call
     ) -> pb.RepositoryIndexResponse:
         """List what the repository holds."""
-        del call
-        loading = self.store.loading
-        lines = (_line(entry, loading) for entry in self.store.entries())
+        lines = (_line(entry, self.store) for entry in seen(self.store, call.caller))
         return pb.RepositoryIndexResponse(
             models=[line for line in lines if line.state == "READY" or not request.ready]
         )
@@ -57,10 +56,11 @@ class Repository:
 
         Raises:
             Unavailable: not allowed here.
+            PermissionDenied: not to this caller.
             InvalidOption: a parameter; there are none.
             NotFound, InvalidModel: there is no such model, or it is broken.
         """
-        name = self._allowed(request)
+        name = self._allowed(request, call.caller)
         for parameter in request.parameters:
             raise InvalidOption(
                 f"the parameter '{parameter}' of load is not taken: candor reads configuration and "
@@ -77,12 +77,12 @@ class Repository:
 
         Raises:
             Unavailable: not allowed here.
+            PermissionDenied: not to this caller.
             InvalidOption: a parameter other than `unload_dependents`, which changes nothing: no
                 model of candor's depends on another.
             NotFound: there is no such model.
         """
-        del call
-        name = self._allowed(request)
+        name = self._allowed(request, call.caller)
         for parameter in request.parameters:
             if parameter != _DEPENDENTS:
                 raise InvalidOption(
@@ -92,24 +92,30 @@ class Repository:
         return pb.RepositoryModelUnloadResponse(model_name=name, is_unloaded=True)
 
     def _allowed(
-        self, request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest
+        self,
+        request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest,
+        caller: Caller,
     ) -> str:
         if not self.control:
             raise Unavailable(
                 "explicit model load / unload is not allowed: start candor with "
                 "--repository-mode explicit"
             )
+        caller.check_control()
         # KServe's client writes the model where others write the repository.
         name = request.model_name or request.repository_name
         if not name:
             raise InvalidOption("model_name is empty; expected the name of a model's folder")
+        caller.check_model(name)
         return name
 
 
-def _line(entry: Entry[Model], loading: str) -> pb.RepositoryIndexResponse.ModelIndex:
+def _line(entry: Entry[Model], store: Models) -> pb.RepositoryIndexResponse.ModelIndex:
     state = "READY" if entry.state == "ready" else "UNAVAILABLE"
-    if entry.name == loading and state != "READY":
+    if state != "READY" and entry.name == store.loading:
         state = "LOADING"
+    elif state != "READY" and store.leaving(entry.name, entry.version):
+        state = "UNLOADING"
     return pb.RepositoryIndexResponse.ModelIndex(
         name=entry.name, version=entry.version, state=state, reason=entry.reason
     )

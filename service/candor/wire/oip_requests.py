@@ -6,11 +6,12 @@ are inputs of ours.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from candor.engine.deadline import Deadline
 from candor.engine.extent import check_extent
 from candor.engine.request import ExplainRequest, PredictRequest, TargetSpec
+from candor.engine.share import DEFAULT_PRIORITY, Share
 from candor.errors import InvalidInput, InvalidOption
 from candor.explain.options import METHODS
 from candor.inference.v2 import grpc_service_pb2 as pb
@@ -21,7 +22,7 @@ from candor.wire.oip_parameters import PREFIX, Question, Scalars, read_question,
 from candor.wire.oip_tensors import read_inputs
 from candor.wire.responses import check_outputs
 
-__all__ = ["SEGMENTS", "Asked", "read_request", "tightened"]
+__all__ = ["SEGMENTS", "Asked", "prioritised", "read_request", "tightened"]
 
 SEGMENTS = "candor.lime.segments"
 _TARGET = "candor.target"
@@ -83,6 +84,19 @@ def tightened(deadline: Deadline, parameters: Scalars) -> Deadline:
         raise InvalidOption(f"timeout is {timeout!r}; expected microseconds, 1 or more")
     seconds, remaining = int(text) / 1e6, deadline.remaining_s()
     return Deadline.after(seconds if remaining is None else min(seconds, remaining))
+
+
+def prioritised(peer: Share, parameters: Scalars) -> Share:
+    """The caller's share with the protocol's `priority`: 1 is the highest, 0 is none.
+
+    Raises:
+        InvalidOption: a priority that is no whole number.
+    """
+    priority = parameters.get("priority", 0)
+    text = str(priority)
+    if isinstance(priority, bool) or not text.isdecimal() or not int(text) < 2**64:
+        raise InvalidOption(f"priority is {priority!r}; expected 1 (the highest) or more, or 0")
+    return replace(peer, priority=int(text) or DEFAULT_PRIORITY)
 
 
 def _outputs(request: pb.ModelInferRequest) -> dict[str, int]:
@@ -173,6 +187,8 @@ def _explain(
         cache=question.cache,
         budget_s=question.budget_s,
         segments=ours.get(SEGMENTS),
+        trust=question.trust,
+        condition=question.condition,
     )
     return Asked(request, outputs, several)
 

@@ -2,16 +2,20 @@
 
 The outputs `candor.<method>` are float32 with the rows first, then, where several targets were
 asked for, the targets, then the positions: images [n, h, w], tokens and series [n, t], tabular
-[n, f]. Rows of unlike length are filled up with 0, segments with -1.
+[n, f]. Rows of unlike length are filled up with 0, segments with -1; rows that were not explained
+are NaN. Where pictures or texts were
+sent, the parameter `candor.views` says of each row, as JSON, what the server made of it: the box of
+the picture that the model saw, or tokens with their offsets in characters.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from candor.engine.request import Answer, Explanation, Prediction
 from candor.inference.v2 import grpc_service_pb2 as pb
+from candor.protocol.views import view_record
 from candor.result import Array, Json
 from candor.wire.oip_parameters import PREFIX
 from candor.wire.oip_requests import Asked
@@ -39,21 +43,24 @@ def explain_response(
     for rows in explanation.answers:
         method = rows[0][0].attribution.method
         arrays[PREFIX + method] = _stacked(rows, "values", 0, asked)
-        if all(answer.attribution.segments is not None for row in rows for answer in row):
+        if any(answer.attribution.segments is not None for row in rows for answer in row):
             arrays[f"{PREFIX}{method}.segments"] = _stacked(rows, "segments", -1, asked)
         trust[method] = _trust(rows, asked)
     response = _response(request_id, explanation.prediction, arrays, asked)
     for method, text in trust.items():
         response.parameters[f"{PREFIX}{method}.trust"].string_param = text
     response.parameters["candor.model_digest"].string_param = explanation.prediction.model.digest
-    status = cache_status([answer.cache for answer in answers])
+    status = cache_status(explanation.statuses)
     response.parameters["candor.cache_status"].string_param = status
     complete = all(answer.complete for answer in answers)
     response.parameters["candor.complete"].bool_param = complete
+    views = [view_record(view) for view in explanation.prediction.views]
+    if any(views):
+        response.parameters["candor.views"].string_param = json.dumps(views, ensure_ascii=False)
     return response
 
 
-def cache_status(statuses: Sequence[str]) -> str:
+def cache_status(statuses: Collection[str]) -> str:
     """One word for all answers: `hit` only if all hit, `partial` if some did."""
     if "hit" in statuses:
         return "hit" if set(statuses) == {"hit"} else "partial"
@@ -75,13 +82,19 @@ def _response(
 def _stacked(rows: _Answers, part: str, fill: int, asked: Asked) -> Array:
     """All rows (and targets) of one method as one array."""
     dtype = np.float32 if part == "values" else np.int32
-    arrays = [[getattr(answer.attribution, part) for answer in row] for row in rows]
-    flat = [array for row in arrays for array in row]
-    shape = tuple(max(lengths) for lengths in zip(*(array.shape for array in flat), strict=True))
-    stacked = np.full((len(rows), len(arrays[0]), *shape), fill, dtype=dtype)
-    for row, several in enumerate(arrays):
-        for position, array in enumerate(several):
-            stacked[row, position][tuple(map(slice, array.shape))] = array
+    flat = [answer for row in rows for answer in row]
+    # Of rows that were not explained neither shape nor segments are known for certain.
+    sure = [answer for answer in flat if not answer.not_explained] or flat
+    shapes = [getattr(answer.attribution, part).shape for answer in sure]
+    shape = tuple(max(lengths) for lengths in zip(*shapes, strict=True))
+    stacked = np.full((len(rows), len(rows[0]), *shape), fill, dtype=dtype)
+    for row, several in enumerate(rows):
+        for position, answer in enumerate(several):
+            if not answer.not_explained:
+                array = getattr(answer.attribution, part)
+                stacked[row, position][tuple(map(slice, array.shape))] = array
+            elif part == "values":
+                stacked[row, position] = np.nan
     return stacked if asked.several else stacked[:, 0]
 
 

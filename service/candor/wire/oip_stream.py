@@ -15,6 +15,7 @@ from typing import Final
 
 from candor.errors import CandorError
 from candor.inference.v2 import grpc_service_pb2 as pb
+from candor.wire.admission import admitted
 from candor.wire.call import Call, Frame, accounted
 from candor.wire.calls import parsed, written
 from candor.wire.health import Readiness
@@ -86,21 +87,25 @@ class StreamInfer:
 
     async def _answer(self, turn: "_Turn", stream: "_Stream") -> None:
         try:
-            async with accounted(turn.call, _RPC, self.frame):
-                if turn.failure is not None:
-                    raise turn.failure
-                async with aclosing(self.infer.stream(turn.request, turn.call)) as responses:
-                    async for response in responses:
-                        message = pb.ModelStreamInferResponse(infer_response=response)
-                        payload = await written(message, turn.call, self.frame)
-                        await turn.wait()
-                        await stream.answers.put(payload)
+            with admitted(turn.call, self.frame):
+                await self._answered(turn, stream)
         except CandorError as error:
             await turn.wait()
             await stream.answers.put(_refusal(error, turn).SerializeToString())
         finally:
             turn.over.set()
             stream.room.release()
+
+    async def _answered(self, turn: "_Turn", stream: "_Stream") -> None:
+        async with accounted(turn.call, _RPC, self.frame):
+            if turn.failure is not None:
+                raise turn.failure
+            async with aclosing(self.infer.stream(turn.request, turn.call)) as responses:
+                async for response in responses:
+                    message = pb.ModelStreamInferResponse(infer_response=response)
+                    payload = await written(message, turn.call, self.frame)
+                    await turn.wait()
+                    await stream.answers.put(payload)
 
 
 @dataclass(slots=True)
@@ -143,7 +148,8 @@ class _Turn:
 
 async def _read(payload: bytes, stream: _Stream) -> _Turn:
     stream.count += 1
-    call = Call(f"{stream.call.request_id}/{stream.count}", stream.call.deadline)
+    outer = stream.call
+    call = Call(f"{outer.request_id}/{stream.count}", outer.deadline, outer.peer, outer.caller)
     failure: CandorError | None = None
     request = pb.ModelInferRequest()
     try:

@@ -4,7 +4,8 @@ The descriptors live in a pool of their own, where the Open Inference Protocol h
 in the process's default pool it is registered under another (see protos/inference).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
@@ -16,8 +17,13 @@ from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
     reflection_pb2,
 )
 
+from candor.engine.deadline import Deadline
+from candor.errors import CandorError
 from candor.inference.v2 import grpc_service_pb2
 from candor.v1 import explanation_pb2, model_pb2
+from candor.wire.admission import identify
+from candor.wire.call import Call, Frame, request_id
+from candor.wire.calls import Context, refuse
 
 __all__ = ["public_pool", "reflection_handlers"]
 
@@ -35,11 +41,22 @@ _RENAMED = (
 )
 
 
-def reflection_handlers(services: Iterable[str]) -> list[grpc.GenericRpcHandler]:
+def reflection_handlers(services: Iterable[str], frame: Frame) -> list[grpc.GenericRpcHandler]:
     """Serve reflection in both of its versions, which differ in name only."""
     servicer = reflection.aio.ReflectionServicer([*services, *_NAMES], pool=public_pool())
+
+    async def answer(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        headers: dict[str, Any] = dict(context.invocation_metadata() or ())
+        call = Call(request_id(headers.get("x-request-id")), Deadline())
+        try:
+            identify(call, _NAMES[0], headers.get("authorization"), frame)
+        except CandorError as error:
+            await refuse(error, call.request_id, context)
+        async for found in servicer.ServerReflectionInfo(requests, context):
+            yield found
+
     handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        answer,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

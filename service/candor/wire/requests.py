@@ -4,16 +4,17 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from candor.engine.condition import parse_condition
 from candor.engine.extent import check_extent
 from candor.engine.request import CachePolicy, ExplainRequest, PredictRequest, TargetSpec
 from candor.errors import InvalidInput, InvalidOption, InvalidTarget
 from candor.explain.parse import parse_options
 from candor.protocol.options import METHOD_NAMES, from_method
 from candor.protocol.tensors import from_tensor
-from candor.result import Array, Explained, Images, Payload, Tensors, Texts
+from candor.result import Array, Explained, Images, Payload, Tensors, Texts, TrustLevel
 from candor.v1 import explanation_pb2 as pb
 
-__all__ = ["explain_request", "opacity_of", "predict_request"]
+__all__ = ["explain_request", "predict_request"]
 
 _EXPLAINED: Mapping[int, Explained] = MappingProxyType(
     {pb.EXPLAINED_SCORE: "score", pb.EXPLAINED_PROBABILITY: "probability"}
@@ -25,6 +26,9 @@ _CACHE: Mapping[int, CachePolicy] = MappingProxyType(
         pb.CACHE_POLICY_REFRESH: "refresh",
         pb.CACHE_POLICY_BYPASS: "bypass",
     }
+)
+_TRUST: Mapping[int, TrustLevel] = MappingProxyType(
+    {pb.TRUST_UNSPECIFIED: "basic", pb.TRUST_BASIC: "basic", pb.TRUST_FULL: "full"}
 )
 
 
@@ -59,6 +63,8 @@ def explain_request(request: pb.ExplainRequest) -> ExplainRequest:
         raise InvalidOption(f"explained is {request.explained}; expected 1 (score) or 2")
     if request.cache not in _CACHE:
         raise InvalidOption(f"cache is {request.cache}; expected 1 (use), 2 (refresh), 3 (bypass)")
+    if request.trust not in _TRUST:
+        raise InvalidOption(f"trust is {request.trust}; expected 1 (basic) or 2 (full)")
     check_extent(len(request.methods), [len(row.targets) for row in request.targets])
     return ExplainRequest(
         model=request.model,
@@ -71,23 +77,9 @@ def explain_request(request: pb.ExplainRequest) -> ExplainRequest:
         cache=_CACHE[request.cache],
         budget_s=_budget_s(request),
         segments=_segments(request),
+        trust=_TRUST[request.trust],
+        condition=parse_condition(request.explain_if) if request.explain_if else None,
     )
-
-
-def opacity_of(request: pb.ExplainRequest) -> float | None:
-    """The opacity of the pictures that were asked for; None where none were.
-
-    Raises:
-        InvalidOption: out of range, or the rows are not pictures.
-    """
-    if not request.HasField("render"):
-        return None
-    if request.input.WhichOneof("rows") != "images":
-        raise InvalidOption("render draws on the pictures that were sent; send input.images")
-    opacity = request.render.opacity if request.render.HasField("opacity") else 0.5
-    if not 0 <= opacity <= 1:
-        raise InvalidOption(f"render.opacity is {opacity}; expected a number from 0 to 1")
-    return opacity
 
 
 def _payload(rows: pb.Input) -> Payload:

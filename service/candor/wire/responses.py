@@ -1,8 +1,9 @@
 """The engine's results to candor.v1 responses."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from candor.v1 import explanation_pb2 as pb
 from candor.v1 import model_pb2
 
 __all__ = [
+    "Drawings",
+    "Drawn",
     "attribution_message",
     "check_outputs",
     "explain_response",
@@ -53,10 +56,23 @@ def prediction_message(prediction: Prediction, outputs: Sequence[str]) -> pb.Pre
     return message
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A drawing as a file, and whether it is the picture that was sent with a map on it."""
+
+    media_type: str
+    content: bytes
+    on_picture: bool
+
+
+Drawings: TypeAlias = Mapping[tuple[int, int, int], Drawn]
+"""By position of method, row and target."""
+
+
 def explain_response(
-    explanation: Explanation, outputs: Sequence[str], overlays: Mapping[tuple[int, int, int], bytes]
+    explanation: Explanation, outputs: Sequence[str], drawings: Drawings
 ) -> pb.ExplainResponse:
-    """Write explanations; overlays are keyed by position of method, row and target."""
+    """Write explanations, with their drawings if there are some."""
     response = pb.ExplainResponse(
         prediction=prediction_message(explanation.prediction, outputs),
         timings_s=dict(explanation.timings_s),
@@ -67,7 +83,13 @@ def explain_response(
         message.cache_status = _CACHE_STATUS[answer.cache]
         message.cache_key = answer.key
         message.complete = answer.complete
-        message.overlay_png = overlays.get(place, b"")
+        message.not_explained = answer.not_explained
+        drawn = drawings.get(place)
+        if drawn is not None and drawn.on_picture:
+            message.overlay_png = drawn.content
+        elif drawn is not None:
+            message.drawing.media_type = drawn.media_type
+            message.drawing.content = drawn.content
         response.attributions.append(message)
     return response
 

@@ -13,6 +13,7 @@ from candor.errors import InvalidArgument
 from candor.inference.v2 import grpc_service_pb2 as pb
 from candor.wire.call import Call
 from candor.wire.http_frame import Rest
+from candor.wire.lookup import find_model, seen
 from candor.wire.offload import offloaded
 from candor.wire.oip import Inference
 from candor.wire.rest_json import field, flag, plain, read_document, text
@@ -77,9 +78,10 @@ class OipRest:
         found = await self.inference.server_ready(pb.ServerReadyRequest(), call)
         return JSONResponse({"ready": found.ready}, 200 if found.ready else 503)
 
-    async def names(self, _: Request, __: bytes, ___: Call) -> Response:
+    async def names(self, _: Request, __: bytes, call: Call) -> Response:
         """List the models that are served."""
-        served = {e.name for e in self.inference.store.entries() if e.state == "ready"}
+        entries = seen(self.inference.store, call.caller)
+        served = {entry.name for entry in entries if entry.state == "ready"}
         return JSONResponse({"models": sorted(served)})
 
     async def model_ready(self, request: Request, _: bytes, call: Call) -> Response:
@@ -134,7 +136,8 @@ class OipRest:
         name, version = _model(request)
         length = _header_length(request)
         if length == 0:
-            asked = await read_raw(self.inference.store, name, version, body, request.query_params)
+            model = await find_model(self.inference.store, call.caller, name, version)
+            asked = read_raw(model, version, body, request.query_params)
             binary = Binary(default=False, outputs={})
         else:
             read = partial(read_infer, body, length, name, version)

@@ -13,22 +13,19 @@ from candor.protocol.tensors import join_elements
 from candor.runtime.inputs import ImageInput, TokensInput
 from candor.runtime.model import Model
 from candor.runtime.specs import DTYPES, TensorSpec
-from candor.wire.lookup import Models, find_model
 
 __all__ = ["read_raw"]
 
 
-async def read_raw(
-    store: Models, name: str, version: str, body: bytes, query: Mapping[str, str]
+def read_raw(
+    model: Model, version: str, body: bytes, query: Mapping[str, str]
 ) -> pb.ModelInferRequest:
     """Make a request of a bare body.
 
     Raises:
-        NotFound, InvalidModel: there is no such model, or it is broken.
         InvalidInput: the model has several inputs, or the body is no whole number of rows.
     """
-    model = await find_model(store, name, version)
-    request = pb.ModelInferRequest(model_name=name, model_version=version)
+    request = pb.ModelInferRequest(model_name=model.id.name, model_version=version)
     spec, prepared = _only_input(model), isinstance(model.manifest.input, ImageInput | TokensInput)
     if prepared or spec.datatype == "BYTES":
         shape = [1] if prepared else [1] * len(spec.shape)

@@ -17,6 +17,7 @@ from candor.inference.v2 import grpc_service_pb2 as pb
 from candor.protocol.tensors import join_elements, shape_of, split_elements
 from candor.result import Array
 from candor.runtime.specs import DTYPES
+from candor.wire.oip_parameters import PREFIX
 from candor.wire.rest_json import (
     field,
     flag,
@@ -26,7 +27,7 @@ from candor.wire.rest_json import (
     text,
 )
 
-__all__ = ["HEADER", "Binary", "array_of", "read_infer", "write_infer"]
+__all__ = ["HEADER", "Binary", "array_of", "listed", "read_infer", "write_infer"]
 
 HEADER: Final = "inference-header-content-length"
 _BINARY_SIZE: Final = "binary_data_size"
@@ -146,6 +147,16 @@ def array_of(data: Any, datatype: str, what: str) -> Array:
         return found.astype(dtype)
 
 
+def listed(name: str, array: Array) -> list[Any]:
+    """Numbers as JSON has them: rows that were not explained are null, it has no NaN."""
+    ours = name.startswith(PREFIX) and array.dtype.kind == "f"
+    if ours and (missing := np.isnan(array)).any():
+        array = array.astype(object)
+        array[missing] = None
+    found: list[Any] = array.tolist()
+    return found
+
+
 def _objects(document: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for position, item in enumerate(field(document, name, list, "", [])):
         if not isinstance(item, dict):
@@ -215,8 +226,7 @@ def _texts(data: Any, what: str) -> Iterator[str]:
 
 def _data(name: str, datatype: str, shape: tuple[int, ...], raw: bytes) -> list[Any]:
     if datatype != "BYTES":
-        flat: list[Any] = np.frombuffer(raw, DTYPES[datatype].numpy).tolist()
-        return flat
+        return listed(name, np.frombuffer(raw, DTYPES[datatype].numpy))
     try:
         return [each.decode() for each in split_elements(raw, shape, name).reshape(-1)]
     except UnicodeDecodeError as error:

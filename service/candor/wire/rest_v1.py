@@ -28,12 +28,12 @@ from candor.runtime.model import Model
 from candor.runtime.specs import DTYPES
 from candor.wire.call import Call
 from candor.wire.http_frame import Rest
-from candor.wire.lookup import find_model
+from candor.wire.lookup import find_model, seen
 from candor.wire.offload import offloaded
 from candor.wire.oip import Inference
 from candor.wire.oip_parameters import PREFIX
 from candor.wire.rest_json import field, read_document, set_parameters, text
-from candor.wire.rest_tensors import array_of
+from candor.wire.rest_tensors import array_of, listed
 
 __all__ = ["KserveRest"]
 
@@ -61,15 +61,16 @@ class KserveRest:
             for verb, path, handler in handlers
         ]
 
-    async def names(self, _: Request, __: bytes, ___: Call) -> Response:
+    async def names(self, _: Request, __: bytes, call: Call) -> Response:
         """List the models that are served."""
-        served = {e.name for e in self.inference.store.entries() if e.state == "ready"}
+        entries = seen(self.inference.store, call.caller)
+        served = {entry.name for entry in entries if entry.state == "ready"}
         return JSONResponse({"models": sorted(served)})
 
     async def ready(self, request: Request, _: bytes, call: Call) -> Response:
         """Say whether a model takes requests: 200, 503, or 404 where there is none."""
         name = request.path_params["name"]
-        await find_model(self.inference.store, name, "")
+        await find_model(self.inference.store, call.caller, name, "")
         asked = pb.ModelReadyRequest(name=name)
         ready = (await self.inference.model_ready(asked, call)).ready
         return JSONResponse({"name": name, "ready": ready}, 200 if ready else 503)
@@ -77,7 +78,7 @@ class KserveRest:
     async def answer(self, request: Request, body: bytes, call: Call, *, explain: bool) -> Response:
         """Predict every row, and explain it."""
         call.methods = ("predict",)
-        model = await find_model(self.inference.store, request.path_params["name"], "")
+        model = await find_model(self.inference.store, call.caller, request.path_params["name"], "")
         call.model = model.id
         read = partial(_read, body, model, explain=explain)
         asked = await offloaded(read, large=call.large)
@@ -153,7 +154,7 @@ def _element(value: Any, what: str) -> bytes:
 
 def _write(response: pb.ModelInferResponse) -> bytes:
     arrays = {
-        output.name: _array(output, raw).tolist()
+        output.name: listed(output.name, _array(output, raw))
         for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
     }
     own = {name: values for name, values in arrays.items() if not name.startswith(PREFIX)}
@@ -167,6 +168,8 @@ def _write(response: pb.ModelInferResponse) -> bytes:
         for name in ("model_digest", "cache_status"):
             document[name] = response.parameters[PREFIX + name].string_param
         document["complete"] = response.parameters["candor.complete"].bool_param
+        if "candor.views" in response.parameters:
+            document["views"] = json.loads(response.parameters["candor.views"].string_param)
     return json.dumps(document, separators=(",", ":")).encode()
 
 

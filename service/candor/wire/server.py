@@ -1,6 +1,8 @@
 """The gRPC server: every service over one engine, on one port."""
 
+import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
@@ -8,17 +10,23 @@ from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
 from candor.inference.v2 import grpc_service_pb2
 from candor.v1 import explanation_pb2, model_pb2
 from candor.wire import health, oip
+from candor.wire.call import Frame
 from candor.wire.calls import service_handler
+from candor.wire.gate import Gate
 from candor.wire.oip_stream import StreamInfer
 from candor.wire.reflection import reflection_handlers
 from candor.wire.services import Services
 
-__all__ = ["GrpcServer", "start_grpc"]
+__all__ = ["GrpcServer", "start_grpc", "start_health"]
 
 _EXPLANATIONS = explanation_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
 _MODELS = model_pb2.DESCRIPTOR.services_by_name["ModelService"]
 _INFERENCE = grpc_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+_NAMES = (oip.SERVICE, _EXPLANATIONS.full_name, _MODELS.full_name)
+
+# Until clients have been told to go elsewhere, so that who is refused then does not come back here.
+_GO_AWAY_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,46 +35,91 @@ class GrpcServer:
 
     Attributes:
         address: host and port; the port that was bound where 0 was asked for.
+        gate: that its calls come through.
     """
 
     address: str
     server: grpc.aio.Server
+    gate: Gate
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new calls at once and let those in flight end within the grace."""
-        await self.server.stop(grace_s)
+        """Refuse new calls and let those in flight end within the grace."""
+        await self.gate.shut()
+        stopping = asyncio.create_task(self.server.stop(grace_s))
+        await asyncio.sleep(_GO_AWAY_S)
+        self.gate.refuse()
+        await stopping
 
 
-async def start_grpc(address: str, services: Services) -> GrpcServer:
-    """Bind and serve.
+async def start_grpc(
+    address: str,
+    services: Services,
+    credentials: grpc.ServerCredentials | None = None,
+    *,
+    reflects: bool = True,
+) -> GrpcServer:
+    """Bind and serve everything.
+
+    Args:
+        address: host:port.
+        services: what is served.
+        credentials: for TLS; None is in the clear.
+        reflects: whether reflection is served too.
 
     Raises:
         OSError: the address cannot be bound.
     """
     frame, inference = services.frame, services.inference
-    server = grpc.aio.server(options=_options(frame.max_message_bytes))
-    names = (oip.SERVICE, _EXPLANATIONS.full_name, _MODELS.full_name)
-    checks = health.Health(services.readiness, services.store, names)
     stream = StreamInfer(inference.infer, services.readiness, frame)
     handlers = (
         (oip.SERVICE, _INFERENCE, {**inference.routes(), "ModelStreamInfer": stream.serve}),
         (_EXPLANATIONS.full_name, _EXPLANATIONS, services.explanations.routes()),
         (_MODELS.full_name, _MODELS, services.models.routes()),
-        (health.SERVICE, _HEALTH, checks.routes()),
     )
-    server.add_generic_rpc_handlers(
+    return await _started(
+        address,
+        frame,
         [
             *(service_handler(name, service, routes, frame) for name, service, routes in handlers),
-            *reflection_handlers([*names, health.SERVICE]),
-        ]
+            _health_handler(services),
+            *(reflection_handlers([*_NAMES, health.SERVICE], frame) if reflects else ()),
+        ],
+        credentials,
     )
+
+
+async def start_health(address: str, services: Services) -> GrpcServer:
+    """Bind and serve health alone, in the clear: for probes, which have neither TLS nor key.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    return await _started(address, services.frame, [_health_handler(services)], None)
+
+
+async def _started(
+    address: str,
+    frame: Frame,
+    handlers: list[grpc.GenericRpcHandler],
+    credentials: grpc.ServerCredentials | None,
+) -> GrpcServer:
+    server = grpc.aio.server(options=_options(frame.max_message_bytes))
+    server.add_generic_rpc_handlers(handlers)
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise OSError(f"gRPC cannot listen at {address}: {error}") from error
     await server.start()
     host = address.rpartition(":")[0]
-    return GrpcServer(f"{host}:{port}", server)
+    return GrpcServer(f"{host}:{port}", server, frame.gate)
+
+
+def _health_handler(services: Services) -> grpc.GenericRpcHandler:
+    checks = health.Health(services.readiness, services.store, _NAMES)
+    return service_handler(health.SERVICE, _HEALTH, checks.routes(), services.frame)
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:

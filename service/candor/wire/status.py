@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode
 
-from candor.errors import CandorError, InvalidArgument, Overloaded
+from candor.errors import CandorError, InvalidArgument, Overloaded, TooLarge
 
 __all__ = ["STATUS", "Metadata", "Status", "details_of", "rich_details", "status_of", "trailers_of"]
 
@@ -42,11 +42,17 @@ STATUS = MappingProxyType(
         "deadline_exceeded": Status(StatusCode.DEADLINE_EXCEEDED, 504),
         "cancelled": Status(StatusCode.CANCELLED, 499),
         "unavailable": Status(StatusCode.UNAVAILABLE, 503),
+        "unauthenticated": Status(StatusCode.UNAUTHENTICATED, 401),
+        "permission_denied": Status(StatusCode.PERMISSION_DENIED, 403),
         "internal": Status(StatusCode.INTERNAL, 500),
     }
 )
 
 _DOMAIN = "candor"
+# After this time gRPC's clients try again by themselves; where it is negative, not at all. They
+# would wait for an hour, too, and tell nobody.
+_PUSHBACK, _NEVER = "grpc-retry-pushback-ms", "-1"
+_PATIENCE_S = 10
 # All trailers together must fit into the caller's limit on metadata, 8 KiB by default. gRPC writes
 # three characters for each byte that is not ASCII, and the details repeat the message in base64.
 _MAX_MESSAGE_BYTES = 3000
@@ -83,7 +89,7 @@ def rich_details(error: CandorError, request_id: str) -> list[Message]:
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, Overloaded):
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(_pushback_ms(error))
+        delay.FromMilliseconds(_retry_after_ms(error))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return details
 
@@ -95,14 +101,19 @@ def trailers_of(error: CandorError, request_id: str) -> Metadata:
         ("x-request-id", request_id),
     ]
     if isinstance(error, Overloaded):
-        trailers.append(("grpc-retry-pushback-ms", str(_pushback_ms(error))))
+        trailers.append(("candor-retry-after-ms", str(_retry_after_ms(error))))
+        patient = error.retry_after_s <= _PATIENCE_S
+        trailers.append((_PUSHBACK, str(_retry_after_ms(error)) if patient else _NEVER))
+    if isinstance(error, TooLarge):
+        # The same code, but it would be too large again.
+        trailers.append((_PUSHBACK, _NEVER))
     message = _clip(details_of(error, request_id), _MAX_DETAIL_BYTES)
     rich = _rich(status_of(error).code, message, rich_details(error, request_id))
     trailers.append(("grpc-status-details-bin", rich))
     return tuple(trailers)
 
 
-def _pushback_ms(error: Overloaded) -> int:
+def _retry_after_ms(error: Overloaded) -> int:
     return max(0, math.ceil(error.retry_after_s * 1000))
 
 

@@ -34,6 +34,21 @@ N_CLASSES = 3
 
 
 @dataclass
+class Joining:
+    """Satisfies `engine.model.Joining`: up to so many rows share a run, if they are independent."""
+
+    most: int = 32
+    delay_s: float = 0.0
+    alike: bool = True
+
+    def max_rows(self, payload: Payload) -> int:
+        return self.most
+
+    def joins(self, tensors: Mapping[str, Array]) -> bool:
+        return self.alike
+
+
+@dataclass
 class LinearModel:
     """score = x W; satisfies `engine.model.Model` and `explain.subject.Subject` at once.
 
@@ -54,6 +69,7 @@ class LinearModel:
     n_classes: int = N_CLASSES
     batch_size: int | None = None
     straight_through: bool = False
+    joining: Joining = field(default_factory=Joining)
     input_name: str = "x"
     methods: Mapping[str, str | None] = field(
         default_factory=lambda: {

@@ -41,6 +41,7 @@ OTHERS = {
     "provider": {"subjected": replace(SUBJECT, provider="cuda")},
     "precision": {"subjected": replace(SUBJECT, precision="float16")},
     "output": {"subjected": replace(SUBJECT, output="logits")},
+    "tenant": {"subjected": replace(SUBJECT, tenant="research")},
     "empty output": {"subjected": replace(SUBJECT, output="")},
     "input name": {"row": {"y": ROW["x"]}},
     "input shape": {"row": {"x": ROW["x"].reshape(1, 3, 4)}},

@@ -169,7 +169,8 @@ async def test_who_wants_it_computed_anew_does_not_join_others(cache):
             house.engine.explain(request, NEVER),
             house.engine.explain(replace(request, cache=cache), NEVER),
         )
-        assert house.model.n_calls("gradient") == 2
+        # computed twice, though perhaps in one run
+        assert sum(rows for name, rows in house.model.calls if name == "gradient") == 2
 
 
 async def test_a_leader_who_leaves_does_not_take_the_answer_from_those_who_follow():

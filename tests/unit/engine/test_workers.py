@@ -202,7 +202,7 @@ async def test_a_full_predict_queue_refuses_with_a_hint(floor):
 
 
 async def test_places_for_bulk_requests_run_out_and_are_given_back(floor):
-    floor.workers._limits = Limits(slots=1, explain_queue=1)
+    floor.workers._places._limit = 2
     place = floor.workers.place
     with place("m"):
         with place("m"), pytest.raises(Overloaded, match="2 long explanations"), place("m"):
@@ -215,7 +215,7 @@ async def test_places_for_bulk_requests_run_out_and_are_given_back(floor):
 
 
 async def test_bulk_overload_leaves_predictions_alone(floor):
-    floor.workers._limits = Limits(slots=1, explain_queue=0)
+    floor.workers._places._limit = 1
     with floor.workers.place("m"):
         assert await floor.run("a") == "a"
 
@@ -224,9 +224,9 @@ async def test_the_hint_grows_with_what_work_has_cost(floor):
     def slow():
         time.sleep(0.1)
 
-    cheap = floor.workers._overloaded("interactive", "m", 10).retry_after_s
+    cheap = floor.workers._shedding.queue_full("interactive", "m", 10).retry_after_s
     await floor.workers.run(slow, "m", NEVER)
-    assert floor.workers._overloaded("interactive", "m", 10).retry_after_s > cheap
+    assert floor.workers._shedding.queue_full("interactive", "m", 10).retry_after_s > cheap
 
 
 async def test_work_past_its_deadline_is_dropped_before_it_runs(floor):

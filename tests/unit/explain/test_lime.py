@@ -144,6 +144,7 @@ def test_features_are_replaced_by_zero_where_their_own_mean_would_change_nothing
     x = draw.normal(size=(1, 5))
     _, answer = finish(lime(subject, Question(x, Target(2)), Lime()))
     assert answer.trust["options"]["baseline"] == "zero"
+    assert answer.trust["warnings"][-1].startswith("no statistics: ")
     np.testing.assert_allclose(answer.values, weights[2] * x[0], rtol=0.05)
 
 

@@ -111,7 +111,7 @@ def test_what_is_not_finite_is_refused(method, name, bad):
         ("lime", "n_samples", "٣٣", "an integer"),
         ("lime", "n_samples", "9" * 5000, "an integer"),
         ("lime", "segments", "slick", r"'grid' \| 'change_points'; did you mean 'slic'\?"),
-        ("lime", "baseline", "meen", r"'noise' or a number .*; did you mean 'mean'\?"),
+        ("lime", "baseline", "meen", r"'training' or a number .*; did you mean 'mean'\?"),
         ("gradient", "times_input", "maybe", "true or false"),
         ("gradient", "reduction", "ABS", "'abs' | 'signed'"),
         ("occlusion", "window", "8,x", "like '8' or '8,8'"),

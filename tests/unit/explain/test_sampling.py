@@ -42,6 +42,16 @@ def test_draws_are_those_of_lime_written_out():
     np.testing.assert_array_equal(draw_masks("tokens", 6, 20, 3), want)
 
 
+def test_channels_apart_lose_the_same_slices():
+    masks = draw_masks("series", 12, 400, 3, n_channels=3).reshape(400, 3, 4)
+    assert masks[0].all()
+    for mask in masks[1:]:
+        touched = mask[~mask.all(axis=1)]
+        assert len(touched) >= 1
+        assert (touched == touched[0]).all()
+    assert {int((~mask.all(axis=1)).sum()) for mask in masks[1:]} == {1, 2, 3}
+
+
 @given(st.integers(1, 70), st.integers(2, 60), st.integers(0, 2**32 - 1))
 def test_distinct_masks_put_back_are_the_masks(n_segments, n_samples, seed):
     masks = draw_masks("tokens", n_segments, n_samples, seed)

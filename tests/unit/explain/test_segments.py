@@ -8,8 +8,9 @@ from candor.errors import InvalidInput, InvalidOption, TooLarge
 from candor.explain.change_points import change_points
 from candor.explain.options import Lime
 from candor.explain.question import Question
-from candor.explain.segments import _Cuts, cut
+from candor.explain.segments import cut
 from candor.explain.subject import Geometry
+from candor.explain.superpixels import Cuts
 
 NCHW, NHWC = Geometry("image", 0), Geometry("image", 2)
 TOKENS = Geometry("tokens", None, pad=0)
@@ -75,6 +76,37 @@ def test_a_series_is_cut_into_slices_of_equal_length():
     assert (np.diff(segmentation.positions) >= 0).all()
     short = cut(Question(x[:, :4]), Lime(n_segments=10), Geometry("series", 1))
     assert short.positions.tolist() == [0, 1, 2, 3]
+    uneven = cut(Question(x), Lime(n_segments=30), Geometry("series", 1))
+    assert np.bincount(uneven.positions).tolist() == [4] * 25, "rounded up, as Lime-For-Time does"
+    last = cut(Question(x), Lime(n_segments=7), Geometry("series", 1))
+    assert np.bincount(last.positions).tolist() == [15] * 6 + [10]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("way", ["auto", "change_points"])
+def test_the_channels_of_a_series_can_be_cut_apart(axis, way):
+    values = np.random.default_rng(0).normal(size=(12, 3))
+    x = values.T[None] if axis == 0 else values[None]
+    together, apart = (
+        cut(Question(x), Lime(segments=way, n_segments=4, channels=c), Geometry("series", axis))
+        for c in ("sum", "keep")
+    )
+    assert (together.n, together.n_channels, apart.n, apart.n_channels) == (4, 1, 12, 3)
+    by_channel = apart.positions if axis == 0 else apart.positions.T
+    for channel in range(3):
+        np.testing.assert_array_equal(by_channel[channel], together.positions + 4 * channel)
+
+
+def test_channels_apart_take_segments_of_each_value_and_no_other_kind_of_input():
+    x, geometry, keep = np.zeros((1, 4, 2)), Geometry("series", 1), Lime(channels="keep")
+    given = np.array([[0, 1], [0, 1], [2, -1], [2, -1]])
+    found = cut(Question(x, segments=given), keep, geometry)
+    assert (found.positions.tolist(), found.n, found.n_channels) == (given.tolist(), 3, 1)
+    with pytest.raises(InvalidInput, match=r"of the positions' shape \[4, 2\]"):
+        cut(Question(x, segments=given[:, 0]), keep, geometry)
+    with pytest.raises(InvalidOption, match="this is image, expected 'sum'"):
+        cut(Question(np.zeros((1, 3, 4, 4))), keep, NCHW)
+    assert cut(Question(np.zeros((1, 4))), keep, Geometry("series", None)).positions.ndim == 1
 
 
 def test_every_feature_is_a_segment():
@@ -153,7 +185,7 @@ def test_more_segments_than_can_be_explained_are_refused():
 
 
 def test_a_picture_is_cut_once_and_remembered_by_content():
-    cuts = _Cuts(most=2)
+    cuts = Cuts(most=2)
     row = np.moveaxis(CAT, -1, 0)
     first = cuts.get(row, "slic", 20, NCHW)
     assert cuts.get(row.copy(), "slic", 20, NCHW) is first
@@ -168,9 +200,9 @@ def test_a_picture_is_cut_once_and_remembered_by_content():
 
 
 def test_many_threads_may_cut_at_once():
-    cuts = _Cuts(most=3)
+    cuts = Cuts(most=3)
     rows = [np.random.default_rng(i).normal(size=(1, 12, 12)) for i in range(6)]
-    wanted = [_Cuts(1).get(row, "slic", 9, NCHW) for row in rows]
+    wanted = [Cuts(1).get(row, "slic", 9, NCHW) for row in rows]
     wrong = []
 
     def work(start):

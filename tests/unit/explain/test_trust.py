@@ -15,6 +15,7 @@ def test_a_record_has_the_documented_fields_and_is_json():
     assert json.loads(json.dumps(record, allow_nan=False)) == {
         "method": "occlusion",
         "options": {"window": "4", "stride": "2", "channels": "sum"},
+        "trust": "basic",
         "target": {"plus": 2, "minus": 0, "top": False},
         "explained": "probability",
         "score": 1.5,

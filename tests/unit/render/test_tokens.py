@@ -3,7 +3,7 @@ import io
 import numpy as np
 from rich.console import Console
 
-from candor.render.tokens import coloured_text, token_table
+from candor.render.tokens import coloured_text, feature_table, token_table
 from candor.result import TextView
 
 TEXT = "Not a bad film."
@@ -70,3 +70,13 @@ def test_long_texts_show_the_strongest_tokens_in_order() -> None:
     printed = _printed(table)
     assert [line.split()[0] for line in printed.splitlines()[1:4]] == ["t3", "t100", "t400"]
     assert "3 of 500 tokens" in printed
+
+
+def test_the_features_of_a_record_come_with_the_largest_values_first() -> None:
+    values = {"lime": np.array([0.1, -2.0, 0.5]), "gradient": np.array([0.0, 0.0, 0.1])}
+    printed = _printed(feature_table(["age <= 28.00", "sex=Male", "hours"], values))
+    lines = printed.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["sex=Male", "hours", "age"]
+    assert "█" * 10 + "│" in lines[1]
+    few = _printed(feature_table(list("abc"), values, max_rows=2))
+    assert "2 of 3 features" in few

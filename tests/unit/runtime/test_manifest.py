@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from candor.errors import InvalidModel
+from candor.geometry import CategoryColumn, NumberColumn
 from candor.runtime.inputs import ImageInput, SeriesInput, TabularInput, TokensInput
-from candor.runtime.manifest import ExplainDefaults, Manifest, load_manifest
+from candor.runtime.manifest import BatchingSection, ExplainDefaults, Manifest, load_manifest
 
 
 def load(folder: Path, text: str) -> Manifest:
@@ -90,6 +91,68 @@ def test_records_and_series_have_named_features(tmp_path):
     assert load(tmp_path, text.format("series")).input == SeriesInput(features=("age", "height"))
 
 
+STATISTICS = """
+[input]
+kind = "tabular"
+features = ["age", "sex"]
+[input.statistics.age]
+mean = 40
+std = 12.5
+low = 17.0
+high = 90.0
+edges = [28.0, 48.0]
+counts = [3, 2, 0]
+means = [20.0, 40.0, 0.0]
+stds = [1.0, 0.0, 0.0]
+[input.statistics."sex"]
+values = [0, 1]
+counts = [2, 3]
+labels = ["Female", "Male"]
+"""
+
+
+def test_statistics_of_the_training_data_are_read_in_the_order_of_the_features(tmp_path):
+    age = NumberColumn(
+        40.0, 12.5, 17.0, 90.0, (28.0, 48.0), (3.0, 2.0, 0.0), (20.0, 40.0, 0.0), (1.0, 0.0, 0.0)
+    )
+    sex = CategoryColumn((0.0, 1.0), (2.0, 3.0), ("Female", "Male"))
+    assert load(tmp_path, STATISTICS).input.columns == (age, sex)
+    turned = STATISTICS.replace('["age", "sex"]', '["sex", "age"]').replace("labels = ", "#")
+    assert load(tmp_path, turned).input.columns == (CategoryColumn((0.0, 1.0), (2.0, 3.0)), age)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('features = ["age", "sex"]', "", "input.statistics needs input.features"),
+        (
+            '["age", "sex"]',
+            '["age", "sex", "job"]',
+            "input.statistics says nothing of 'job'; it takes every",
+        ),
+        ('["age", "sex"]', '["age"]', "input.statistics.sex is not a known key"),
+        ("mean = 40", "", "input.statistics.age.mean is missing"),
+        ("std = 12.5", "std = -1", "input.statistics.age.std must be at least 0, but is -1"),
+        ("edges = [28.0, 48.0]", "edges = [48, 28]", "age.edges must rise, but 28 follows 48"),
+        ("edges = [28.0, 48.0]", "edges = []", "age.edges must be a list of 1 numbers, not []"),
+        ("low = 17.0", "low = 30", "input.statistics.age.edges must lie between low and high"),
+        ("counts = [3, 2, 0]", "counts = [3, 2]", "age.counts has 2 entries, expected 3"),
+        ("counts = [3, 2, 0]", "counts = [3, -2, 0]", "age.counts[1] must be at least 0, but is"),
+        ("counts = [3, 2, 0]", "counts = [0, 0, 0]", "age.counts are all 0; some value must"),
+        ("stds = [1.0, 0.0, 0.0]", "stds = [1.0, -1.0, 0.0]", "age.stds[1] must be at least 0"),
+        ("values = [0, 1]", "values = [1, 1]", "sex.values must rise, but 1 follows 1"),
+        ("counts = [2, 3]", "", "input.statistics.sex.counts is missing"),
+        ('labels = ["Female", "Male"]', 'labels = ["x"]', "sex.labels has 1 entries, expected 2"),
+        ("std = 12.5", "stdd = 1", "stdd is not a known key; did you mean 'std'?"),
+        ('kind = "tabular"', 'kind = "series"', "statistics is not a known key"),
+    ],
+)
+def test_statistics_that_are_none_are_refused(tmp_path, old, new, message):
+    assert old in STATISTICS
+    with pytest.raises(InvalidModel, match=re.escape(message)):
+        load(tmp_path, STATISTICS.replace(old, new))
+
+
 IMAGE = '[input]\nkind = "image"\n'
 
 
@@ -161,3 +224,24 @@ def test_a_manifest_that_is_a_folder_is_refused(tmp_path):
     (tmp_path / "model.toml").mkdir()
     with pytest.raises(InvalidModel, match=r"model\.toml cannot be read"):
         load_manifest(tmp_path)
+
+
+def test_batching_is_read(tmp_path):
+    found = load(tmp_path, "[batching]\nmax_batch_size = 16\nmax_queue_delay_ms = 2.5\n")
+    assert found.batching == BatchingSection(16, 2.5)
+    assert load(tmp_path, "").batching == BatchingSection(None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("max_batch_size = 0", "whole number from 1"),
+        ("max_batch_size = 1.5", "whole number"),
+        ("max_queue_delay_ms = -1", "from 0 to 10000 ms, not -1"),
+        ("max_queue_delay_ms = 60000", "from 0 to 10000 ms"),
+        ("max_queue_delay = 1", "did you mean 'max_queue_delay_ms'"),
+    ],
+)
+def test_batching_that_cannot_be_is_refused(tmp_path, line, says):
+    with pytest.raises(InvalidModel, match=says):
+        load(tmp_path, f"[batching]\n{line}\n")

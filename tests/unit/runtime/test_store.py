@@ -10,15 +10,21 @@ from candor.runtime.store import Store
 from unit.runtime.builders import linear_model, write_model
 
 
+class Digest(str):
+    """A text that can be held weakly, as models are."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Loader:
     """Loads a model's digest, and remembers what it was asked for."""
 
     def __init__(self):
         self.asked: list[tuple[str, str]] = []
 
-    def __call__(self, folder: Folder) -> str:
+    def __call__(self, folder: Folder) -> Digest:
         self.asked.append((folder.name, folder.version))
-        return read_model(folder.model).digest
+        return Digest(read_model(folder.model).digest)
 
 
 def put(path: Path, features: int = 4) -> str:
@@ -299,3 +305,15 @@ def test_a_model_says_that_it_is_loading(tmp_path):
     with pytest.raises(InvalidModel):
         store.load("broken")
     assert store.loading == ""
+
+
+def test_a_model_that_is_dropped_is_leaving_for_as_long_as_it_is_held(tmp_path):
+    put(tmp_path / "m")
+    store = Store(tmp_path, Loader())
+    store.load_all()
+    held = store.get("m")
+    assert not store.leaving("m", "1")
+    store.unload("m")
+    assert store.leaving("m", "1")
+    del held
+    assert not store.leaving("m", "1")

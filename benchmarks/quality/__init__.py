@@ -1,0 +1,1 @@
+"""How good explanations are: faithfulness, warnings and localisation on real data."""

@@ -1,0 +1,151 @@
+"""From LIME's samples and what the model said of them to the attribution and its trust record."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from candor.explain.lime_samples import Samples
+from candor.explain.options import Lime
+from candor.explain.question import Question
+from candor.explain.segments import Segmentation
+from candor.explain.subject import Subject
+from candor.explain.surrogate import Surrogate, fit, top_k_stability
+from candor.explain.target import Outcome, aim, outcome
+from candor.explain.trust import finite, map_warnings, named, numbers, trust_record
+from candor.result import Array, Attribution, Json
+
+__all__ = ["answer", "is_settled", "nothing_to_remove"]
+
+TOP_K = 5
+
+POOR_FIT = 0.5
+
+UNSTABLE = 0.6
+
+
+def is_settled(samples: Samples, values: Array) -> bool:
+    """Tell whether redrawn samples would keep the leading segments, up to the tolerance."""
+    _, _, stability = _fitted(samples, values)
+    return 1.0 - stability <= (samples.options.tolerance or 0.0)
+
+
+def answer(
+    samples: Samples, stands: Outcome, values: Array, features: Sequence[str], *, complete: bool
+) -> Attribution:
+    """The attribution from the first runs' values of the target.
+
+    Args:
+        samples: all of them.
+        stands: what the model says of the row.
+        values: float64, of as many runs as are done.
+        features: names of the columns of a record, or ().
+        complete: whether these are all runs that were wanted.
+    """
+    n_samples, surrogate, stability = _fitted(samples, values)
+    positions = samples.segmentation.positions
+    by_segment = np.append(surrogate.coefficients, 0.0)  # the last is for positions of -1
+    attributions = by_segment[positions].astype(np.float32)
+    warnings = [
+        *map_warnings(attributions, _cure(samples.segmentation)),
+        *_warnings(surrogate, stability, n_samples, still=samples.still),
+        *_unsettled(samples.options, stability, complete=complete),
+        *samples.warnings,
+    ]
+    trust = trust_record(
+        samples.options,
+        stands,
+        n_evaluations=len(values),
+        complete=complete,
+        figures=_figures(samples, surrogate, stability, n_samples),
+        warnings=warnings,
+    ) | named(features)
+    return Attribution("lime", attributions, trust, positions)
+
+
+def nothing_to_remove(
+    subject: Subject, question: Question, options: Lime, segmentation: Segmentation
+) -> Attribution:
+    """The attribution of a row without a segment: a text without words."""
+    scores = subject.predict(question.x)
+    explained = question.explained or "probability"
+    stands = outcome(aim(question.target, scores), scores, explained)
+    values = np.zeros(segmentation.positions.shape, dtype=np.float32)
+    figures: dict[str, Json] = {"n_samples": 1, "n_segments": 0, "segmentation": segmentation.kind}
+    trust = trust_record(
+        options, stands, n_evaluations=1, figures=figures, warnings=map_warnings(values)
+    )
+    return Attribution("lime", values, trust, segmentation.positions)
+
+
+def _fitted(samples: Samples, values: Array) -> tuple[int, Surrogate, float]:
+    """From the leading samples whose values, of the runs, are known.
+
+    Returns how many these are, their linear model, and the stability of its leading segments.
+    """
+    unknown = samples.index >= len(values)
+    n_samples = int(np.argmax(unknown)) if unknown.any() else len(unknown)
+    known = values[samples.index[:n_samples]]
+    surrogate = fit(samples.design[:n_samples], known, samples.weights[:n_samples])
+    stability = top_k_stability(surrogate, min(TOP_K, samples.segmentation.n), samples.options.seed)
+    return n_samples, surrogate, stability
+
+
+def _figures(
+    samples: Samples, surrogate: Surrogate, stability: float, n_samples: int
+) -> dict[str, Json]:
+    segmentation = samples.segmentation
+    figures: dict[str, Json] = {
+        "n_samples": n_samples,
+        "n_segments": segmentation.n,
+        "segmentation": segmentation.kind,
+        "r2": finite(surrogate.r2),
+        "out_of_sample_r2": finite(surrogate.out_of_sample_r2),
+        "intercept": finite(surrogate.intercept),
+        "local_prediction": finite(surrogate.local_prediction),
+        "coefficients": numbers(surrogate.coefficients),
+        "intervals": [numbers(interval) for interval in surrogate.intervals],
+        "top_k": min(TOP_K, segmentation.n),
+        "top_k_stability": finite(stability),
+    }
+    if samples.conditions:
+        figures["conditions"] = list(samples.conditions)
+    return figures
+
+
+def _warnings(surrogate: Surrogate, stability: float, n_samples: int, *, still: bool) -> list[str]:
+    if still:
+        return ["still: the baseline equals the input, so that removing changes nothing"]
+    warnings = []
+    n_segments = len(surrogate.coefficients)
+    if surrogate.r2 is None:
+        warnings.append("flat: no perturbation moved the target at all")
+    elif surrogate.out_of_sample_r2 is not None and surrogate.out_of_sample_r2 < POOR_FIT:
+        warnings.append(
+            f"poor fit: the linear model explains {max(surrogate.out_of_sample_r2, 0.0):.0%} of "
+            "what perturbations do to the target"
+        )
+    if n_samples < n_segments:
+        warnings.append(
+            f"few samples: {n_samples} for {n_segments} segments; the penalty decides as much as "
+            "the model"
+        )
+    if surrogate.r2 is not None and stability < UNSTABLE:
+        warnings.append(
+            f"unstable: redrawn samples would keep {stability:.0%} of the top segments; use more"
+        )
+    return warnings
+
+
+def _unsettled(options: Lime, stability: float, *, complete: bool) -> list[str]:
+    if not complete or options.tolerance is None or 1.0 - stability <= options.tolerance:
+        return []
+    return [
+        f"tolerance: {options.tolerance:g} was not reached with all samples, redrawn ones would "
+        f"change {1.0 - stability:.0%} of the leading segments"
+    ]
+
+
+def _cure(segmentation: Segmentation) -> str:
+    """What helps against a map of one value: some pictures look to slic and quickshift like one."""
+    by_look = segmentation.kind in ("slic", "quickshift")
+    return "use segments=grid" if by_look and segmentation.n == 1 else ""

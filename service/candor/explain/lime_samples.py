@@ -1,0 +1,128 @@
+"""What LIME fits its linear model on: the samples of one row, drawn before any of them is run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from candor.explain.fills import segment_baseline
+from candor.explain.layout import over_row
+from candor.explain.options import Lime
+from candor.explain.question import Question
+from candor.explain.sampling import check_cells, distinct_masks, draw_masks
+from candor.explain.segments import Segmentation
+from candor.explain.subject import Subject
+from candor.explain.surrogate import distance_weights, kernel_weights
+from candor.explain.tabular import conditions, draw_records, unseen
+from candor.result import Array, Scores
+
+__all__ = ["Samples", "draw_samples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What does not change while samples are run.
+
+    Attributes:
+        options: resolved.
+        segmentation: of the row.
+        design: [m, s], what the linear model sees of each sample: bool, which segments it keeps; of
+            drawn records numbers.
+        weights: float64 [m], how near each is to the row.
+        index: int [m], the run that answers each.
+        n_runs: how many rows go through the model, the unperturbed one first.
+        run: what the model says of some of them.
+        still: whether the baseline is the row itself, so that nothing can change.
+        conditions: what each coefficient stands for, of drawn records; else ().
+        warnings: about the samples themselves.
+    """
+
+    options: Lime
+    segmentation: Segmentation
+    design: Array
+    weights: Array
+    index: Array
+    n_runs: int
+    run: Callable[[slice], Scores]
+    still: bool = False
+    conditions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def draw_samples(
+    subject: Subject, question: Question, options: Lime, segmentation: Segmentation
+) -> Samples:
+    """Draw records as the training data had them, or masks over the row's segments.
+
+    Raises:
+        InvalidInput, InvalidOption, TooLarge: the record has another number of columns than the
+            manifest; a token id that is none; more samples than memory allows.
+    """
+    if options.baseline == "training":
+        return _records(subject, question, options, segmentation)
+    samples = _masks(subject, question, options, segmentation)
+    if subject.geometry.kind == "tabular" and not subject.geometry.columns:
+        return replace(samples, warnings=(_UNKNOWN_DATA,))
+    return samples
+
+
+_UNKNOWN_DATA = (
+    "no statistics: the model's manifest does not tell what its training data had "
+    "(input.statistics), so that features were replaced by a number that may never occur there"
+)
+
+
+def _masks(
+    subject: Subject, question: Question, options: Lime, segmentation: Segmentation
+) -> Samples:
+    x, geometry, positions = question.x, subject.geometry, segmentation.positions
+    baseline = segment_baseline(x, positions, options.baseline, geometry, options.seed)
+    still = bool(np.array_equal(baseline, x))
+    masks = (
+        np.ones((1, segmentation.n), dtype=bool)  # whatever is removed, the row stays what it is
+        if still
+        else draw_masks(
+            geometry.kind,
+            segmentation.n,
+            options.n_samples,
+            options.seed,
+            segmentation.n_channels,
+        )
+    )
+    distinct, index = distinct_masks(masks)
+    # the graph's Gather knows no -1; what is never removed equals its baseline, so any mask will do
+    segments = over_row(np.maximum(positions, 0).astype(np.int64), x, geometry)
+    return Samples(
+        options,
+        segmentation,
+        design=masks,
+        weights=kernel_weights(masks, options.kernel_width or 0.0),
+        index=index,
+        n_runs=len(distinct),
+        run=lambda part: subject.perturb(x, baseline, segments, distinct[part]),
+        still=still,
+    )
+
+
+def _records(
+    subject: Subject, question: Question, options: Lime, segmentation: Segmentation
+) -> Samples:
+    geometry, row = subject.geometry, question.x[0]
+    check_cells(options.n_samples, segmentation.n)
+    drawn = draw_records(
+        geometry.columns, row, options.n_samples, options.seed, discretise=options.discretise
+    )
+    records = drawn.records.astype(row.dtype)
+    names = geometry.features
+    strange = unseen(geometry.columns, names, row)
+    return Samples(
+        options,
+        segmentation,
+        design=drawn.design,
+        weights=distance_weights(drawn.design, options.kernel_width or 0.0),
+        index=np.arange(options.n_samples),
+        n_runs=options.n_samples,
+        run=lambda part: subject.predict(records[part]),
+        conditions=tuple(conditions(geometry.columns, names, row, discretise=options.discretise)),
+        warnings=(f"unseen: the training data never had {', '.join(strange)}",) if strange else (),
+    )

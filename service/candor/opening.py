@@ -1,0 +1,145 @@
+"""From settings to what stands at the edges of the process: the cache, TLS, and the ports.
+
+As `app`, it knows settings; unlike `app`, it starts nothing that has to be stopped in an order.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from candor.engine.redis_cache import RedisCache
+from candor.engine.redis_client import open_redis
+from candor.engine.tiers import Tiers, memory_tier
+from candor.errors import InvalidOption
+from candor.metrics import Metrics
+from candor.settings import Settings
+from candor.wire.http import http_app, metrics_app, serving_http
+from candor.wire.keys import KeyRing
+from candor.wire.rest import rest_routes
+from candor.wire.server import GrpcServer, start_grpc, start_health
+from candor.wire.services import Services
+from candor.wire.tls import TlsFiles, TlsPorts
+
+__all__ = ["Doors", "open_cache", "open_doors", "open_keys", "open_tls", "secret_material"]
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The ports, open: each as host and port, as bound (never port 0).
+
+    Attributes:
+        rpc: the gRPC server, which is stopped first and by hand: it drains.
+        health: "" where there is no port for it.
+    """
+
+    rpc: GrpcServer
+    http: str
+    metrics: str
+    health: str
+
+
+@asynccontextmanager
+async def open_doors(
+    settings: Settings, services: Services, tls: TlsPorts | None
+) -> AsyncGenerator[Doors, None]:
+    """Listen on every port while the block runs; gRPC's own is the block's to stop.
+
+    Raises:
+        OSError: an address that cannot be bound.
+    """
+    readiness, registry = services.readiness, services.frame.metrics.registry
+    async with AsyncExitStack() as stack:
+        # Probes are answered for as long as anything is.
+        health = ""
+        if settings.health_address:
+            probed = await start_health(settings.health_address, services)
+            stack.push_async_callback(probed.stop, 0)
+            health = probed.address
+        http = await stack.enter_async_context(
+            serving_http(
+                http_app(readiness, rest_routes(services)),
+                settings.http_address,
+                tls.http_context() if tls else None,
+            )
+        )
+        scrape = await stack.enter_async_context(
+            serving_http(metrics_app(readiness, registry), settings.metrics_address)
+        )
+        credentials = tls.grpc_credentials() if tls else None
+        rpc = await start_grpc(
+            settings.grpc_address, services, credentials, reflects=settings.reflection
+        )
+        yield Doors(rpc, http, scrape, health)
+
+
+def open_tls(settings: Settings) -> TlsPorts | None:
+    """TLS, where a certificate is named.
+
+    Raises:
+        InvalidOption: a file is missing, or not what it should be.
+    """
+    given = {name: getattr(settings, name) for name in ("tls_cert", "tls_key", "tls_client_ca")}
+    if not any(given.values()):
+        return None
+    for name in ("tls_cert", "tls_key"):
+        if not given[name]:
+            others = " and ".join(other for other, path in given.items() if path)
+            raise InvalidOption(f"{name} is empty, but {others} is given; TLS needs both")
+    client_ca = Path(settings.tls_client_ca) if settings.tls_client_ca else None
+    return TlsPorts(TlsFiles(Path(settings.tls_cert), Path(settings.tls_key), client_ca))
+
+
+def open_keys(settings: Settings) -> KeyRing | None:
+    """The keys that callers have to show, where a file of them is named.
+
+    Raises:
+        InvalidOption: it cannot be read, or says something that there is not.
+    """
+    return KeyRing(Path(settings.api_keys_file)) if settings.api_keys_file else None
+
+
+def open_cache(settings: Settings, metrics: Metrics, secret: bytes) -> Tiers:
+    """The tiers of the cache; connects to nothing yet.
+
+    Raises:
+        InvalidOption: `redis_url` is none, or `redis_password_file` cannot be read.
+    """
+    memory = memory_tier(settings.cache_memory_bytes, settings.cache_ttl_s)
+    redis = None
+    if settings.redis_url:
+        try:
+            password_file = _readable("redis_password_file", settings.redis_password_file)
+            client = open_redis(settings.redis_url, settings.redis_timeout_ms / 1000, password_file)
+        except ValueError as error:
+            # The URL may hold a password: it is not repeated.
+            raise InvalidOption(f"redis_url is not one that Redis understands: {error}") from error
+        redis = RedisCache(
+            client,
+            metrics,
+            namespace=settings.cache_namespace,
+            ttl_s=settings.cache_ttl_s,
+            timeout_s=settings.redis_timeout_ms / 1000,
+        )
+    return Tiers(memory, redis, metrics, secret)
+
+
+def secret_material(settings: Settings) -> bytes:
+    """What the secret of the cache's keys is derived from.
+
+    Raises:
+        InvalidOption: `cache_key_file` cannot be read.
+    """
+    path = _readable("cache_key_file", settings.cache_key_file)
+    return path.read_bytes() if path else settings.cache_namespace.encode()
+
+
+def _readable(setting: str, given: str) -> Path | None:
+    """The file, where one is named; that it can be read is found out now and not at midnight."""
+    if not given:
+        return None
+    try:
+        Path(given).read_bytes()
+    except OSError as error:
+        raise InvalidOption(f"{setting} '{given}' cannot be read: {error.strerror}") from error
+    return Path(given)

@@ -1,0 +1,100 @@
+"""Settings are texts first: what they may say, and what they are then."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+__all__ = [
+    "address",
+    "address_or_none",
+    "flag",
+    "milliseconds",
+    "names",
+    "not_negative",
+    "one_of",
+    "positive",
+    "seconds",
+]
+
+_FLAGS: Mapping[str, bool] = MappingProxyType({"true": True, "1": True, "false": False, "0": False})
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return _whole(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """A whole number from 0."""
+    return _whole(text, 0)
+
+
+def seconds(text: str) -> float:
+    """A duration."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 10**9:
+        raise ValueError("expected a number of seconds, 0 or more")
+    return value
+
+
+def milliseconds(text: str) -> float:
+    """A short wait."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 10_000:
+        raise ValueError("expected a number of milliseconds, 0 to 10000")
+    return value
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between."""
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise ValueError("expected at least one name, separated by commas")
+    return found
+
+
+def address(text: str) -> str:
+    """Host and port."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("expected host:port, for example 127.0.0.1:8001")
+    return text
+
+
+def address_or_none(text: str) -> str:
+    """Host and port, or nothing."""
+    return address(text) if text else ""
+
+
+def flag(text: str) -> bool:
+    """Yes or no."""
+    if text.lower() not in _FLAGS:
+        raise ValueError("expected true or false")
+    return _FLAGS[text.lower()]
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _whole(text: str, least: int) -> int:
+    # Words of our own: Python's speak of literals and bases.
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise ValueError(f"expected a whole number of at least {least}")
+    return value

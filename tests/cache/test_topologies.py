@@ -1,0 +1,211 @@
+"""A master that Sentinels know of, a cluster, a password in a file: real redis-server processes."""
+
+import asyncio
+import subprocess
+import time
+
+import pytest
+
+from cache.redis_server import RedisServer, binary, free_port
+from cache.tier import redis_rig
+from candor.engine.deadline import Deadline
+from candor.engine.redis_client import open_redis
+from candor.explain.options import Gradient, Lime, Occlusion
+from unit.engine.builders import explain_request, rows
+
+NEVER = Deadline()
+REQUEST = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(2))
+
+
+def statuses(explanation):
+    return {answer.cache for method in explanation.answers for row in method for answer in row}
+
+
+async def asked(house, request=REQUEST):
+    found = await house.engine.explain(request, NEVER)
+    await house.cache.flush()
+    return statuses(found)
+
+
+async def until(condition):
+    """Wait for what comes in its own time."""
+    end = time.monotonic() + 60
+    while not await condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+
+
+def started(folder, count, *arguments):
+    made = []
+    for number in range(count):
+        (folder / str(number)).mkdir()
+        made.append(RedisServer(folder / str(number)))
+        made[-1].start(*(each.format(bus=free_port()) for each in arguments))
+    return made
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """A master, its replica, and a Sentinel that would rather not wait."""
+    master, replica = started(tmp_path, 2)
+    with replica.client() as client:
+        client.execute_command("REPLICAOF", "127.0.0.1", master.port)
+    port, settings = free_port(), tmp_path / "sentinel.conf"
+    settings.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n"
+        f"sentinel monitor answers 127.0.0.1 {master.port} 1\n"
+        "sentinel down-after-milliseconds answers 300\n"
+        "sentinel failover-timeout answers 2000\n"
+    )
+    with (tmp_path / "sentinel.log").open("wb") as log:
+        process = subprocess.Popen([binary(), settings, "--sentinel"], stdout=log, stderr=log)
+    yield master, replica, f"127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+    master.kill()
+    replica.kill()
+
+
+async def test_a_master_that_dies_is_replaced_without_a_request_that_fails(watched):
+    master, replica, sentinel = watched
+    # The first of the Sentinels is not there: the next is asked.
+    url = f"redis+sentinel://127.0.0.1:1,{sentinel}/answers/0"
+    async with redis_rig(url, timeout_s=1) as house:
+
+        async def replicated():
+            with replica.client() as client:
+                return client.info("replication")["master_link_status"] == "up"
+
+        await until(replicated)
+
+        async def stored():
+            return await asked(house) == {"hit"}
+
+        await until(stored)
+        with replica.client() as client:
+            kept = lambda: len(client.keys("candor:*")) == 6  # noqa: E731
+            while not kept():
+                await asyncio.sleep(0.02)
+        assert house.value("candor_redis_up") == 1
+        master.kill()
+
+        # Meanwhile every request is answered, and in the end from what the replica had.
+        seen = set()
+
+        async def taken_over():
+            seen.update(found := await asked(house))
+            return found == {"hit"}
+
+        await until(taken_over)
+        assert seen <= {"hit", "miss"}
+        with replica.client() as client:
+            assert client.info("replication")["role"] == "master"
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Three masters, a third of the slots each."""
+    nodes = started(
+        tmp_path, 3, "--cluster-enabled", "yes", "--cluster-port", "{bus}",
+        "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "500",
+    )  # fmt: skip
+    clients = [node.client() for node in nodes]
+    bounds = (0, 5461, 10923, 16384)
+    for number, client in enumerate(clients):
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+        bus = client.config_get("cluster-port")["cluster-port"]
+        for other in clients:
+            other.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[number].port, bus)
+    end = time.monotonic() + 60
+    while not all(ready(client) for client in clients):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    yield nodes, clients
+    for client in clients:
+        client.close()
+    for node in nodes:
+        node.kill()
+
+
+def ready(client):
+    info = client.execute_command("CLUSTER", "INFO")
+    text = info if isinstance(info, dict) else dict(
+        line.split(":") for line in info.decode().split("\r\n") if ":" in line
+    )  # fmt: skip
+    return text["cluster_state"] == "ok" and text["cluster_known_nodes"] == "3"
+
+
+async def test_a_cluster_keeps_each_answer_where_it_belongs(cluster):
+    nodes, clients = cluster
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    async with (
+        redis_rig(f"redis+cluster://127.0.0.1:1,{hosts}", timeout_s=5) as one,
+        redis_rig(f"redis+cluster://{hosts}", timeout_s=5) as other,
+    ):
+        many = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(10))
+        assert await asked(one, many) == {"miss"}
+        assert await asked(other, many) == {"hit"}
+        assert other.model.calls == []
+        held = [len(client.keys("candor:*")) for client in clients]
+        assert sum(held) == 30
+        assert all(held)
+
+        # A node dies: what it held is worked out again, and nothing fails.
+        nodes[0].kill()
+        assert await asked(other, many) <= {"hit", "miss"}
+        assert await asked(other, explain_request(Gradient(), x=rows(3))) <= {"hit", "miss"}
+
+
+async def test_the_password_is_read_anew_for_every_connection(server, tmp_path):
+    file = tmp_path / "password"
+    file.write_text("first\n")
+    async with redis_rig(server.url, password_file=file) as house:
+        with server.client() as client:
+            client.config_set("requirepass", "first")
+            assert await asked(house) == {"miss"}
+            assert await asked(house) == {"hit"}
+            client.config_set("requirepass", "second")
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        file.write_text("second")
+
+        async def hit():
+            return await asked(house) == {"hit"}
+
+        await until(hit)
+
+
+async def test_a_user_stands_in_the_url_and_the_password_in_the_file(server, tmp_path):
+    file = tmp_path / "password"
+    file.write_text("secret")
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "candor", "on", ">secret", "~candor:*", "+@all")
+        client.config_set("requirepass", "another")
+    url = f"redis://candor@127.0.0.1:{server.port}/0"
+    async with redis_rig(url, password_file=file) as house:
+        assert await house.cache.ping()
+        assert await asked(house) == {"miss"}
+    file.write_text("wrong")
+    async with redis_rig(url, password_file=file) as house:
+        assert not await house.cache.ping()
+        assert await asked(house) == {"miss"}
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis+sentinel://127.0.0.1:26379", "names no service"),
+        ("redis+sentinel://127.0.0.1:26379/answers/first", "no number of a database"),
+        ("redis+sentinel://,/answers", "there is no host"),
+        ("redis+cluster://", "there is no host"),
+        ("redis+ring://127.0.0.1", "there is no 'redis"),
+        ("unix+cluster:///tmp/redis", "there is no 'unix"),
+    ],
+)
+def test_what_cannot_be_a_topology_is_refused_at_once(url, said):
+    with pytest.raises(ValueError, match=said):
+        open_redis(url)
+
+
+def test_two_passwords_are_one_too_many(tmp_path):
+    with pytest.raises(ValueError, match="another in a file"):
+        open_redis("redis://:word@127.0.0.1", password_file=tmp_path / "password")
