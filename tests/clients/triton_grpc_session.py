@@ -45,7 +45,9 @@ def asynchronous(client: Any) -> list[Any]:
     client.async_infer("photos", [image(triton)], keep, client_timeout=0.3, parameters=slow)
     _, error = answers.get(timeout=30)
     same = all(
-        np.array_equal(found[0][0].as_numpy("logits"), r.as_numpy("logits")) for r, _ in found
+        # up to rounding: those that wait at the same time may share a run
+        np.allclose(found[0][0].as_numpy("logits"), r.as_numpy("logits"), rtol=1e-4, atol=1e-5)
+        for r, _ in found
     )
     return [same, error.message()]
 

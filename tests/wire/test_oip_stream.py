@@ -73,7 +73,8 @@ def test_predictions_are_answered_in_their_order_as_by_a_plain_call(oip, stream,
     assert [a.infer_response.id for a in answers] == ["16", "1", "1", "8", "1", "known"]
     assert not any(a.error_message for a in answers)
     last = answers[-1].infer_response
-    assert arrays(last)["logits"].tobytes() == single["logits"].tobytes()
+    # up to rounding: those that wait at the same time may share a run
+    np.testing.assert_allclose(arrays(last)["logits"], single["logits"], rtol=1e-4, atol=1e-5)
     assert {name: p.bool_param for name, p in last.parameters.items()} == {
         "triton_final_response": True
     }
