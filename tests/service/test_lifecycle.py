@@ -1,6 +1,7 @@
 """Start, stop, and settings that cannot be followed."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import skimage.data
 
 from candor.client import Client
+from candor.errors import CandorError, Unavailable
 from serving import ROOT, running
 
 
@@ -33,6 +35,32 @@ def test_request_in_flight_is_finished_after_sigterm(tmp_path: Path) -> None:
         asking.join()
     assert answers == [(64, 64)]
     assert code == 0
+
+
+def test_who_calls_while_it_stops_is_told_to_go_elsewhere(tmp_path: Path) -> None:
+    ends: list[CandorError] = []
+
+    def ask(target: str) -> None:
+        picture = np.random.default_rng().normal(size=(1, 3, 64, 64)).astype(np.float32)
+        with Client(target, attempts=1) as client:
+            while True:
+                try:
+                    client.predict("photos", tensors={"image": picture}, timeout_s=60)
+                except CandorError as error:
+                    ends.append(error)
+                    return
+
+    with running(tmp_path) as server:
+        asking = [threading.Thread(target=ask, args=(server.grpc_target,)) for _ in range(6)]
+        for thread in asking:
+            thread.start()
+        _wait_busy(server.metrics_url, "interactive")
+        code = server.stop()
+        for thread in asking:
+            thread.join()
+    assert code == 0
+    # CANCELLED, which nobody tries again, is what gRPC says of calls that it had not handed out
+    assert [type(error) for error in ends] == [Unavailable] * 6
 
 
 def test_port_in_use_is_said_in_a_line(tmp_path: Path) -> None:
@@ -78,9 +106,9 @@ def serve(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def _wait_busy(url: str) -> None:
+def _wait_busy(url: str, work_class: str = "bulk") -> None:
     for _ in range(500):
         with urllib.request.urlopen(f"{url}/metrics", timeout=5) as page:  # noqa: S310
-            if 'candor_inflight{class="bulk"} 1.0' in page.read().decode():
+            if re.search(rf'candor_inflight{{class="{work_class}"}} [1-9]', page.read().decode()):
                 return
     raise AssertionError("the request never arrived")

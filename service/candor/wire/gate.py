@@ -14,16 +14,22 @@ from candor.errors import Unavailable
 
 __all__ = ["Gate"]
 
-_QUIET_S: Final = 0.05
+_LOOK_S: Final = 0.01
+_QUIET_LOOKS: Final = 5
 _LONGEST_S: Final = 0.5
 
 
 class Gate:
-    """Open until it is shut; made and used on the event loop."""
+    """Open until it is shut; made and used on the event loop.
+
+    Attributes:
+        n_held: how many wait here.
+    """
 
     def __init__(self) -> None:
+        self.n_held = 0
+        self._n_came = 0
         self._stopped: asyncio.Event | None = None
-        self._last_s = 0.0
 
     async def enter(self) -> None:
         """Go through.
@@ -33,19 +39,24 @@ class Gate:
         """
         if self._stopped is None:
             return
-        self._last_s = time.monotonic()
-        await self._stopped.wait()
+        self._n_came += 1
+        self.n_held += 1
+        try:
+            await self._stopped.wait()
+        finally:
+            self.n_held -= 1
         raise Unavailable("the server is stopping; another one, or this one soon, will answer")
 
     async def shut(self) -> None:
         """Hold new calls, and return when none has come for a moment, or after half a second."""
         self._stopped = asyncio.Event()
-        began = self._last_s = time.monotonic()
-        while True:
-            now = time.monotonic()
-            if now - self._last_s >= _QUIET_S or now - began >= _LONGEST_S:
-                return
-            await asyncio.sleep(_QUIET_S / 5)
+        until = time.monotonic() + _LONGEST_S
+        quiet = 0
+        # By looks and not by the clock: a loop that was held up has calls still to be handed out.
+        while quiet < _QUIET_LOOKS and time.monotonic() < until:
+            before = self._n_came
+            await asyncio.sleep(_LOOK_S)
+            quiet = quiet + 1 if self._n_came == before else 0
 
     def refuse(self) -> None:
         """Refuse those who are held, and all who come."""

@@ -25,8 +25,8 @@ _INFERENCE = grpc_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _NAMES = (oip.SERVICE, _EXPLANATIONS.full_name, _MODELS.full_name)
 
-# Until clients have been told to go elsewhere, so that who is refused then does not come back here.
-_GO_AWAY_S: Final = 0.01
+# Until clients know that they are to go elsewhere: who is refused then does not come back here.
+_GO_AWAY_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class GrpcServer:
         """Refuse new calls and let those in flight end within the grace."""
         await self.gate.shut()
         stopping = asyncio.create_task(self.server.stop(grace_s))
-        await asyncio.sleep(_GO_AWAY_S)
+        await asyncio.sleep(_GO_AWAY_S if self.gate.n_held else 0)
         self.gate.refuse()
         await stopping
 
