@@ -216,8 +216,9 @@ def test_one_that_cannot_be_answered_ends_the_test_at_once(server: Server) -> No
 def test_broken_off_it_reports_what_it_has(server: Server) -> None:
     before = _served(server, SMALL)
     with subprocess.Popen(
-        [sys.executable, "-m", "candor", "load", "--server", server.grpc_target, "--mix", SMALL,
-         "--seconds", "600", "--json"],
+        # Who runs the tests in the background may have SIGINT ignored, by all that they start.
+        ["/usr/bin/env", "--default-signal=INT", sys.executable, "-m", "candor", "load",
+         "--server", server.grpc_target, "--mix", SMALL, "--seconds", "600", "--json"],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT / "service")},
     ) as process:  # fmt: skip
         while _served(server, SMALL) < before + 20 and process.poll() is None:
