@@ -32,6 +32,14 @@ def row_of(client: Client, model: str):
     return {"tensors": {name: rng.normal(size=(1, *free)).astype(np.float32)}}
 
 
+BOUNDS = {
+    "deletion_auc": (0, 1),
+    "insertion_auc": (0, 1),
+    "relative_infidelity": (0, 1),
+    "faithfulness_correlation": (-1, 1),
+}
+
+
 @pytest.mark.parametrize(
     ("model", "methods"),
     [
@@ -49,15 +57,14 @@ def test_every_figure_is_measured_or_said_why_not(client, model, methods):
         assert trust["trust"] == "full"
         for figure in FIGURES:
             value = trust["figures"][figure]
-            if value is None:
+            if value is None:  # as where a map of noise is zero everywhere
                 assert len(trust["examined"]["not_measured"][figure]) > 10
-            else:
-                assert np.isfinite(value)
-        assert 0 <= trust["figures"]["deletion_auc"] <= 1
-        assert 0 <= trust["figures"]["insertion_auc"] <= 1
-        assert 0 <= trust["figures"]["relative_infidelity"] <= 1
-        assert -1 <= trust["figures"]["faithfulness_correlation"] <= 1
-        assert trust["figures"]["max_sensitivity"] >= 0
+                continue
+            low, high = BOUNDS.get(figure, (0, np.inf))
+            assert low <= value <= high
+            assert np.isfinite(value)
+        if trust["figures"]["deletion_auc"] is None:
+            continue
         n_states = trust["examined"]["n_steps"] + 1
         assert len(trust["examined"]["deletion"]) == len(trust["examined"]["insertion"]) == n_states
         assert trust["examined"]["deletion"][0] == pytest.approx(trust["probability"], abs=1e-5)
