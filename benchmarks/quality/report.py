@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks.quality.plots import draw_curves, draw_localisation
 from benchmarks.quality.rows import REPOSITORY
-from candor.runtime.sanity import MethodSanity, Sanity, read_sanity
+from candor.runtime.sanity import read_sanity
+from candor.sanity import MethodSanity, Sanity
 
 __all__ = ["write"]
 

@@ -19,10 +19,10 @@ from scipy.ndimage import gaussian_filter
 
 from agreement import networks
 from candor.cli.local import open_model
+from candor.explain.blur import rise_blurred
 from candor.explain.examination import N_REMOVALS, Found, curves, losses, trial_of
 from candor.explain.examine import N_NOISY, RADIUS
 from candor.explain.explainers import in_slices
-from candor.explain.fidelity import blurred
 from candor.explain.options import Gradient, IntegratedGradients
 from candor.explain.question import Question
 from candor.explain.removals import draw_removals
@@ -171,10 +171,10 @@ def test_deletion_and_insertion_are_those_done_by_hand(photos, options):
 
 def test_the_blur_is_rises_for_other_layouts_too(photos):
     _, x, _ = photos
-    first = blurred(x, Geometry("image", 0))
-    last = blurred(np.moveaxis(x, 1, -1), Geometry("image", 2))
+    first = rise_blurred(x, Geometry("image", 0))
+    last = rise_blurred(np.moveaxis(x, 1, -1), Geometry("image", 2))
     np.testing.assert_array_equal(np.moveaxis(last, -1, 1), first)
-    np.testing.assert_array_equal(blurred(x[:, 0], Geometry("image", None)), first[:, 0])
+    np.testing.assert_array_equal(rise_blurred(x[:, 0], Geometry("image", None)), first[:, 0])
 
 
 def test_a_faithful_map_is_told_from_a_random_and_an_inverted_one(photos):

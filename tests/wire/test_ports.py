@@ -98,5 +98,6 @@ def test_the_client_imports_nothing_of_the_server():
         "candor.geometry",
         "candor.protocol",
         "candor.result",
+        "candor.sanity",
         "candor.v1",
     }

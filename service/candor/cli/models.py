@@ -101,5 +101,5 @@ def _sanity(model: ModelInfo) -> Iterator[tuple[str, str]]:
         by_input = " x input" if each.options.get("times_input") else ""
         verdicts.setdefault(each.verdict, []).append(each.method + by_input)
     told = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in verdicts.items())
-    stale = "of another file than this one, run it again; " if found.stale else ""
+    stale = "of another file than this one, run it again; " if model.sanity_stale else ""
     yield "randomisation test", f"{stale}{told}"

@@ -33,7 +33,8 @@ from candor.result import Array, Images, Payload, Texts
 from candor.runtime.draws import random_rows
 from candor.runtime.inputs import ImageInput, TokensInput
 from candor.runtime.model import Model
-from candor.runtime.sanity import MethodSanity, Sanity, write_sanity
+from candor.runtime.sanity import write_sanity
+from candor.sanity import MethodSanity, Sanity
 
 __all__ = ["EXAMPLES", "arguments", "run"]
 

@@ -30,7 +30,7 @@ from candor.result import Array, Target
 from candor.runtime.files import ModelFile
 from candor.runtime.model import Model
 from candor.runtime.randomise import WeightLayer, randomised, weight_layers
-from candor.runtime.sanity import MethodSanity, Sanity, Verdict
+from candor.sanity import MethodSanity, Sanity, Verdict
 
 __all__ = ["LIMIT", "TESTED", "Inputs", "sanity_test", "stages_of"]
 

@@ -18,7 +18,6 @@ from candor.client.answers import (
 )
 from candor.client.asking import Asking, Rows
 from candor.client.connection import Tls
-from candor.client.sanity import MethodSanity, ModelSanity
 from candor.client.sync import Client
 
 __all__ = [
@@ -29,9 +28,7 @@ __all__ = [
     "Drawing",
     "Estimate",
     "Explanation",
-    "MethodSanity",
     "ModelInfo",
-    "ModelSanity",
     "ModelSummary",
     "Prediction",
     "Progress",

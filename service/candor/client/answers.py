@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from candor.client.sanity import ModelSanity
 from candor.errors import NotFound
 from candor.result import Array, CacheStatus, Json, ModelId, Target, View
+from candor.sanity import Sanity
 
 __all__ = [
     "Answer",
@@ -174,6 +174,7 @@ class ModelInfo:
         layers: shape by name, in the order of the graph.
         methods: None where a method can explain the model, else the reason why not.
         sanity: whether its maps depend on what it has learnt; None where that was never tested.
+        sanity_stale: whether another file was tested than the one that is served.
     """
 
     id: ModelId
@@ -190,4 +191,5 @@ class ModelInfo:
     provider: str
     activation: str
     preprocessing: bool
-    sanity: ModelSanity | None
+    sanity: Sanity | None
+    sanity_stale: bool

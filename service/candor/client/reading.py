@@ -103,6 +103,7 @@ def read_model(message: model_pb2.Model) -> ModelInfo:
         activation=message.activation,
         preprocessing=message.preprocessing,
         sanity=read_sanity(message.sanity) if message.HasField("sanity") else None,
+        sanity_stale=message.sanity.stale,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-__all__ = ["Joint", "Outcome", "run_jointly"]
+__all__ = ["Joint", "Outcome", "outcome_of", "run_jointly"]
 
 Outcome: TypeAlias = tuple[Any, BaseException | None]
 """A value, or why there is none."""
@@ -38,14 +38,26 @@ def run_jointly(joints: Sequence[Joint]) -> list[Outcome]:
     Nobody pays for what only the company of others brings about: one that the model cannot take, or
     rows that are too many together.
     """
+    outcomes: list[Outcome]
+    outcomes, error = outcome_of(lambda: _together(joints))
+    if error is None:
+        return outcomes
+    if len(joints) == 1:
+        return [(None, error)]
+    return [outcome for joint in joints for outcome in run_jointly([joint])]
+
+
+def outcome_of(call: Callable[[], Any]) -> Outcome:
+    """What a call answers, or how it fails: every failure travels to whoever awaits the work."""
     try:
-        found = joints[0].run([joint.item for joint in joints])
-        return [_outcome(value) for _, value in zip(joints, found, strict=True)]
-    except BaseException as error:  # noqa: BLE001 - it travels to whoever awaits the work
-        if len(joints) == 1:
-            return [(None, error)]
-        return [outcome for joint in joints for outcome in run_jointly([joint])]
+        return call(), None
+    except BaseException as error:  # noqa: BLE001
+        return None, error
 
 
-def _outcome(value: Any) -> Outcome:
-    return (None, value) if isinstance(value, BaseException) else (value, None)
+def _together(joints: Sequence[Joint]) -> list[Outcome]:
+    found = joints[0].run([joint.item for joint in joints])
+    return [
+        (None, value) if isinstance(value, BaseException) else (value, None)
+        for _, value in zip(joints, found, strict=True)
+    ]

@@ -1,6 +1,6 @@
 """One step of what left the queue together: who is late or gone is left out of the run."""
 
-from candor.engine.joint import Outcome, run_jointly
+from candor.engine.joint import Outcome, outcome_of, run_jointly
 from candor.engine.work import Work
 from candor.errors import DeadlineExceeded
 from candor.metrics import Metrics
@@ -16,7 +16,7 @@ def perform(works: list[Work], metrics: Metrics) -> list[Outcome]:
     """
     if len(works) == 1 and not works[0].abandoned and not works[0].deadline.expired:
         joint = works[0].joint
-        return [_step(works[0])] if joint is None else run_jointly([joint])
+        return [outcome_of(works[0].step)] if joint is None else run_jointly([joint])
     outcomes: dict[Work, Outcome] = {}
     for work in works:
         if work.deadline.expired:
@@ -26,16 +26,9 @@ def perform(works: list[Work], metrics: Metrics) -> list[Outcome]:
             outcomes[work] = (None, None)
     wanted = [work for work in works if work not in outcomes]
     joints = [work.joint for work in wanted if work.joint is not None]
-    found = run_jointly(joints) if joints else [_step(work) for work in wanted]
+    found = run_jointly(joints) if joints else [outcome_of(work.step) for work in wanted]
     outcomes |= dict(zip(wanted, found, strict=True))
     return [outcomes[work] for work in works]
-
-
-def _step(work: Work) -> Outcome:
-    try:
-        return work.step(), None
-    except BaseException as error:  # noqa: BLE001 - it travels to whoever awaits the work
-        return None, error
 
 
 def _too_late() -> DeadlineExceeded:

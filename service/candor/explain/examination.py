@@ -7,9 +7,9 @@ import numpy as np
 
 from candor.errors import InvalidInput
 from candor.explain.baseline import absent_value, constant_baseline
+from candor.explain.blur import rise_blurred
 from candor.explain.fidelity import (
     area,
-    blurred,
     correlation,
     infidelity,
     per_position,
@@ -158,7 +158,7 @@ def curves(of: Trial, found: Found) -> Slices:
         "positions_per_step": int((steps == 0).sum()),
         "insertion_baseline": "blur" if is_image else of.absent,
     }
-    start = blurred(of.question.x, geometry) if is_image else of.baseline
+    start = rise_blurred(of.question.x, geometry) if is_image else of.baseline
     for way, instead in (("deletion", of.baseline), ("insertion", start)):
         curve = np.empty(n_steps + 1)
         try:

@@ -4,7 +4,6 @@ No model is run here; `explain.examine` does that, and hands the numbers back.
 """
 
 import numpy as np
-import scipy
 
 from candor.explain.subject import Geometry
 from candor.result import Array
@@ -12,7 +11,6 @@ from candor.result import Array
 __all__ = [
     "MOST_STEPS",
     "area",
-    "blurred",
     "correlation",
     "infidelity",
     "per_position",
@@ -24,9 +22,6 @@ __all__ = [
 
 MOST_STEPS = 28
 """Of a deletion or insertion curve: 1792 pixels of 224 x 224 a step, as RISE takes in batches."""
-
-BLUR_WIDTH, BLUR_SIGMA = 11, 5.0
-"""Of the blurred copy that insertion starts from, in pixels: RISE's."""
 
 
 def per_position(values: Array, shape: tuple[int, ...], geometry: Geometry) -> Array:
@@ -81,21 +76,6 @@ def states(n_steps: int, part: slice, *, insertion: bool) -> Array:
 def area(curve: Array) -> float:
     """Under a curve of n + 1 states, as a share of the unit: (sum - half of both ends) / n."""
     return float((curve.sum() - (curve[0] + curve[-1]) / 2) / (len(curve) - 1))
-
-
-def blurred(x: Array, geometry: Geometry) -> Array:
-    """An image [1, ...] under RISE's blur: 11 pixels of a Gaussian of 5, zeros beyond the edge.
-
-    RISE makes its kernel by filtering a unit impulse of that width, which folds the tails in.
-    """
-    impulse = np.zeros(BLUR_WIDTH)
-    impulse[BLUR_WIDTH // 2] = 1.0
-    kernel = scipy.ndimage.gaussian_filter1d(impulse, BLUR_SIGMA)
-    row = x[0].astype(np.float64)
-    for axis in range(row.ndim):
-        if axis != geometry.channel_axis:
-            row = scipy.ndimage.convolve1d(row, kernel, axis, mode="constant")
-    return np.asarray(row[None], dtype=x.dtype)
 
 
 def infidelity(told: Array, lost: Array) -> float:

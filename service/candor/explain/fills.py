@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-import scipy
 
 from candor.errors import InvalidOption
 from candor.explain.baseline import absent_value
+from candor.explain.blur import gaussian
 from candor.explain.layout import over_row
 from candor.explain.options import Fill
 from candor.explain.subject import Geometry, Kind
@@ -120,8 +120,7 @@ def _blur(x: Array, _: Array, geometry: Geometry) -> Array:
     axes = _extent(x, geometry)
     sigma = max(1.0, min(x.shape[1:][axis] for axis in axes) / 10)
     sigmas = [sigma if axis in axes else 0.0 for axis in range(x.ndim - 1)]
-    blurred = scipy.ndimage.gaussian_filter(x[0].astype(np.float64), sigmas, mode="nearest")
-    return np.asarray(blurred[None], dtype=x.dtype)
+    return gaussian(x, sigmas)
 
 
 def _noise(seed: int, x: Array, geometry: Geometry) -> Array:

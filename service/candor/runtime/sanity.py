@@ -1,68 +1,18 @@
-"""The result of a model's randomisation test, as it is kept beside the model."""
+"""A model's randomisation test, as it is kept beside the model."""
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
-from candor.result import Json
+from candor.sanity import MethodSanity, Sanity, Verdict
 
-__all__ = ["SANITY_FILE", "MethodSanity", "Sanity", "Verdict", "read_sanity", "write_sanity"]
+__all__ = ["SANITY_FILE", "read_sanity", "write_sanity"]
 
 SANITY_FILE = "sanity.json"
 
 MAX_BYTES = 1 << 20
-
-Verdict: TypeAlias = Literal["passes", "fails", "undecided"]
-
-
-@dataclass(frozen=True, slots=True)
-class MethodSanity:
-    """How a method's maps changed as the weights were shuffled.
-
-    Attributes:
-        method: its name.
-        options: with which it was asked.
-        rank_correlation: Spearman's, of the maps' magnitudes, mean over the inputs; one number for
-            each stage; None where most maps show no place, so that there is nothing to compare.
-        structural_similarity: of the same; None where it was not measured (no images).
-        verdict: `passes` where the maps of the last stage, all weights random, are others.
-        why: of a verdict that is not `passes`.
-    """
-
-    method: str
-    options: Mapping[str, Json]
-    rank_correlation: tuple[float | None, ...]
-    structural_similarity: tuple[float | None, ...] | None
-    verdict: Verdict
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sanity:
-    """A randomisation test.
-
-    Attributes:
-        model_digest: of the file that was tested.
-        candor_version: that tested it.
-        seed: of the weights.
-        inputs: what was explained, in words.
-        n_inputs: how many of them.
-        limit: correlation up to which a method passes.
-        stages: the layer down to which weights were shuffled, from the output on.
-        methods: one each.
-    """
-
-    model_digest: str
-    candor_version: str
-    seed: int
-    inputs: str
-    n_inputs: int
-    limit: float
-    stages: tuple[str, ...]
-    methods: tuple[MethodSanity, ...]
 
 
 def write_sanity(sanity: Sanity, folder: Path) -> Path:

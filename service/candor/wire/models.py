@@ -14,9 +14,10 @@ from candor.runtime.inputs import (
     TokensInput,
 )
 from candor.runtime.model import Model
-from candor.runtime.sanity import MethodSanity, Verdict, read_sanity
+from candor.runtime.sanity import read_sanity
 from candor.runtime.shelf import Entry, State
 from candor.runtime.specs import TensorSpec
+from candor.sanity import MethodSanity, Verdict
 from candor.v1 import model_pb2 as pb
 from candor.wire.calls import Call, Routes
 from candor.wire.lookup import Models, find_model, seen
