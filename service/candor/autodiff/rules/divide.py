@@ -52,6 +52,8 @@ def _divisible(op: Emitter, g: str) -> NodeProto | None:
     node = op.graph.producer(g)
     if node is None or node.op_type != "Conv" or len(node.input) > 2:
         return None
+    if len(op.graph.consumers(g)) > 1:  # whole as well: its parts would be made twice
+        return None
     whole = all(a.i == 1 for a in node.attribute if a.name == "group")
     return node if whole and op.graph.constant(node.input[1]) is not None else None
 

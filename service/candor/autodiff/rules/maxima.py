@@ -14,6 +14,7 @@ from onnx import TensorProto
 from candor.autodiff.emitter import Emitter
 from candor.autodiff.rules.extents import static
 from candor.autodiff.rules.moves import added, by_one, moved
+from candor.autodiff.rules.pairs import STEEP, by_pairs
 from candor.autodiff.rules.table import Site, Woven
 from candor.autodiff.rules.weave import weave
 from candor.autodiff.rules.window import Window, window
@@ -21,7 +22,6 @@ from candor.autodiff.rules.window import Window, window
 __all__ = ["before_pool", "unpool"]
 
 _BLOCK = 16  # channels; poolings of others leave the blocked layout, which convolutions fill up
-_STEEP = 2.0**127  # times any normal float32 above zero: 1 or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,8 @@ def _pulled(op: Emitter, g: str, key: tuple[int, ...], grid: _Grid) -> list[str]
     the stride: the cotangents of every s-th element.
     """
     axis, view = len(key), grid.view
+    if _slides(view, axis):
+        return [by_pairs(op, g, grid.maxima[axis + 1], axis)]
     stride, begin, taps = view.strides[axis], view.begins[axis], view.kernel[axis]
     count, top, below = grid.y[axis], grid.maxima[axis], grid.maxima[axis + 1]
     shape = list(static((op.graph.shape(g) or ())[2:]) or ())
@@ -160,9 +162,15 @@ def _pulled(op: Emitter, g: str, key: tuple[int, ...], grid: _Grid) -> list[str]
     ]
 
 
+def _slides(view: Window, axis: int) -> bool:
+    """Tell whether windows of three move by one over all elements: the poolings of inception."""
+    ends = (view.begins[axis], view.ends[axis])
+    return view.kernel[axis] == 3 and ends == (1, 1) and set(view.strides) == {1}
+
+
 def _zero(op: Emitter, gap: str) -> str:
     """Return 1 where a gap >= 0 is 0, and 0 elsewhere, by a steep ramp.
 
     The runtime fuses it with the sum, and that with the convolution before it.
     """
-    return op.HardSigmoid(gap, alpha=-_STEEP, beta=1.0)
+    return op.HardSigmoid(gap, alpha=-STEEP, beta=1.0)
