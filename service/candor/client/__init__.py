@@ -18,16 +18,22 @@ from candor.client.answers import (
 )
 from candor.client.asking import Asking, Rows
 from candor.client.connection import Tls
+from candor.client.jobs import Job
+from candor.client.jobs_aio import AsyncJob
+from candor.client.jobs_reading import JobStatus
 from candor.client.sync import Client
 
 __all__ = [
     "Answer",
     "Asking",
     "AsyncClient",
+    "AsyncJob",
     "Client",
     "Drawing",
     "Estimate",
     "Explanation",
+    "Job",
+    "JobStatus",
     "ModelInfo",
     "ModelSummary",
     "Prediction",

@@ -1,7 +1,6 @@
 """The client for asyncio: the same calls, awaited."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
@@ -23,7 +22,9 @@ from candor.client.connection import (
     channel_options,
     key_metadata,
 )
-from candor.client.failures import translated
+from candor.client.failures import translating
+from candor.client.jobs_aio import AsyncJob
+from candor.client.jobs_reading import read_status, submit_request
 from candor.client.reading import (
     read_explanation,
     read_model,
@@ -33,13 +34,15 @@ from candor.client.reading import (
 )
 from candor.errors import InternalError
 from candor.v1 import explanation_pb2 as pb
-from candor.v1 import model_pb2
+from candor.v1 import job_pb2, model_pb2
 from candor.v1.explanation_pb2_grpc import ExplanationServiceStub
+from candor.v1.job_pb2_grpc import JobServiceStub
 from candor.v1.model_pb2_grpc import ModelServiceStub
 
 if TYPE_CHECKING:
     # The same classes at run time; only their types know which channel they were given.
     from candor.v1.explanation_pb2_grpc import ExplanationServiceAsyncStub
+    from candor.v1.job_pb2_grpc import JobServiceAsyncStub
     from candor.v1.model_pb2_grpc import ModelServiceAsyncStub
 
 __all__ = ["AsyncClient"]
@@ -65,6 +68,7 @@ class AsyncClient:
         )
         self._metadata = key_metadata(api_key)
         self._explanations: ExplanationServiceAsyncStub = ExplanationServiceStub(self._channel)
+        self._jobs: JobServiceAsyncStub = JobServiceStub(self._channel)
         self._models: ModelServiceAsyncStub = ModelServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -84,7 +88,7 @@ class AsyncClient:
 
     async def models(self, *, timeout_s: float | None = None) -> tuple[ModelSummary, ...]:
         """List all models, the broken ones with the reason."""
-        with _translating():
+        with translating():
             request = model_pb2.ListModelsRequest()
             response = await self._models.ListModels(
                 request, timeout=timeout_s, metadata=self._metadata
@@ -96,7 +100,7 @@ class AsyncClient:
     ) -> ModelInfo:
         """Describe one model."""
         request = model_pb2.GetModelRequest(name=name, version=version)
-        with _translating():
+        with translating():
             response = await self._models.GetModel(
                 request, timeout=timeout_s, metadata=self._metadata
             )
@@ -107,7 +111,7 @@ class AsyncClient:
     ) -> Prediction:
         """Classify rows: `images=`, `texts=` or `tensors=`."""
         request = predict_request(model, rows)
-        with _translating():
+        with translating():
             response = await self._explanations.Predict(
                 request, timeout=timeout_s, metadata=self._metadata
             )
@@ -124,7 +128,7 @@ class AsyncClient:
     ) -> Explanation:
         """Classify and explain rows; the arguments are those of `Client.explain`."""
         request = explain_request(model, methods, asking)
-        with _translating():
+        with translating():
             if on_progress is not None:
                 return await self._watched(request, on_progress, timeout_s)
             response = await self._explanations.Explain(
@@ -142,11 +146,49 @@ class AsyncClient:
     ) -> Estimate:
         """Say what `explain` with the same arguments would cost, without running it."""
         request = pb.EstimateRequest(explain=explain_request(model, methods, asking))
-        with _translating():
+        with translating():
             response = await self._explanations.Estimate(
                 request, timeout=timeout_s, metadata=self._metadata
             )
         return Estimate(response.model_calls, response.milliseconds, response.bytes)
+
+    async def submit(
+        self,
+        model: str,
+        methods: Methods,
+        *,
+        job_id: str = "",
+        priority: int = 0,
+        timeout_s: float | None = None,
+        **asking: Unpack[Asking],
+    ) -> AsyncJob:
+        """Have rows explained as a job; the arguments are those of `Client.submit`."""
+        request = submit_request(model, methods, asking, job_id, priority)
+        with translating():
+            response = await self._jobs.SubmitJob(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
+        return AsyncJob(self._jobs, self._metadata, read_status(response.job))
+
+    async def job(self, job_id: str, *, timeout_s: float | None = None) -> AsyncJob:
+        """Find a job again, whoever submitted it, from wherever."""
+        request = job_pb2.GetJobRequest(id=job_id, omit_answer=True)
+        with translating():
+            response = await self._jobs.GetJob(request, timeout=timeout_s, metadata=self._metadata)
+        return AsyncJob(self._jobs, self._metadata, read_status(response.job))
+
+    async def jobs(
+        self, limit: int = 100, *, timeout_s: float | None = None
+    ) -> tuple[AsyncJob, ...]:
+        """The newest jobs."""
+        request = job_pb2.ListJobsRequest(limit=limit)
+        with translating():
+            response = await self._jobs.ListJobs(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
+        return tuple(
+            AsyncJob(self._jobs, self._metadata, read_status(job)) for job in response.jobs
+        )
 
     async def _watched(
         self,
@@ -164,11 +206,3 @@ class AsyncClient:
         finally:
             call.cancel()
         raise InternalError("the stream ended without a result")
-
-
-@contextmanager
-def _translating() -> Iterator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        raise translated(error) from error

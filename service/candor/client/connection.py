@@ -2,7 +2,8 @@
 
 Retries are gRPC's own, by its service configuration: it knows which calls never reached a server,
 keeps to the deadline, waits as long as the server asks for, and gives up where the server says that
-it is no use. Every call of these clients only asks: none changes anything, so all may be repeated.
+it is no use. Every call of these clients may be repeated: most only ask, a job is submitted under
+an id, and one that is cancelled is no more so the second time.
 """
 
 import json
@@ -83,11 +84,9 @@ def channel_options(attempts: int, tls: Tls | bool = False) -> Sequence[Option]:
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
     ]
+    options.append(("grpc.service_config", json.dumps(_service_config(attempts))))
     if attempts > 1:
-        options += [
-            ("grpc.service_config", json.dumps(_service_config(attempts))),
-            ("grpc.per_rpc_retry_buffer_size", _KEPT_BYTES),
-        ]
+        options.append(("grpc.per_rpc_retry_buffer_size", _KEPT_BYTES))
     else:
         options.append(("grpc.enable_retries", 0))
     if isinstance(tls, Tls) and tls.server_name:
@@ -107,6 +106,10 @@ def key_metadata(api_key: str) -> Metadata:
 
 
 def _service_config(attempts: int) -> dict[str, object]:
+    # Where the target is several replicas, call by call to each in turn, and to none that is away.
+    config: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if attempts == 1:
+        return config
     policy = {
         "maxAttempts": attempts,
         "initialBackoff": "0.1s",
@@ -114,7 +117,7 @@ def _service_config(attempts: int) -> dict[str, object]:
         "backoffMultiplier": 2,
         "retryableStatusCodes": _RETRIED,
     }
-    return {
+    return config | {
         "methodConfig": [{"name": [{}], "retryPolicy": policy}],
         # Where more than a tenth of all calls fails, trying again only makes it worse.
         "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},

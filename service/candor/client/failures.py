@@ -1,6 +1,7 @@
 """From gRPC's errors back to candor's own, with the server's message."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -9,7 +10,7 @@ from grpc import StatusCode
 
 from candor import errors
 
-__all__ = ["translated"]
+__all__ = ["named", "translating"]
 
 _BY_CODE: Mapping[StatusCode, type[errors.CandorError]] = MappingProxyType(
     {
@@ -33,14 +34,27 @@ _BY_NAME: Mapping[str, type[errors.CandorError]] = MappingProxyType(
 )
 
 
-def translated(error: grpc.RpcError) -> errors.CandorError:
-    """The error that the server raised, or the nearest to what gRPC reports."""
+@contextmanager
+def translating() -> Iterator[None]:
+    """Have the block's calls raise the errors that the server raised, or the nearest to them."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _translated(error) from error
+
+
+def named(name: str) -> type[errors.CandorError] | None:
+    """The error of a name that the server gave; None where this client does not know it."""
+    return _BY_NAME.get(name)
+
+
+def _translated(error: grpc.RpcError) -> errors.CandorError:
     call: Any = error
     message = call.details() or "the call failed without a message"
     if "larger than max" in message:
         message = f"{message}; the server's limit is its setting max_message_bytes"
     trailers = _texts(call.trailing_metadata() or ())
-    kind = _BY_NAME.get(trailers.get("candor-error", "")) or _BY_CODE.get(
+    kind = named(trailers.get("candor-error", "")) or _BY_CODE.get(
         call.code(), errors.InternalError
     )
     if kind is errors.Overloaded:

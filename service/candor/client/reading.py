@@ -25,6 +25,7 @@ from candor.v1 import model_pb2, tensor_pb2
 
 __all__ = [
     "read_explanation",
+    "read_identity",
     "read_model",
     "read_prediction",
     "read_progress",
@@ -44,7 +45,7 @@ _CACHE: Mapping[int, CacheStatus] = MappingProxyType(
 def read_prediction(message: pb.Prediction) -> Prediction:
     """Read a prediction."""
     return Prediction(
-        model=_identity(message.model),
+        model=read_identity(message.model),
         rows=tuple(Row(tuple(map(_ranked, row.top)), _view(row)) for row in message.rows),
         scores=_array(message.scores) if message.HasField("scores") else None,
         probabilities=_array(message.probabilities) if message.HasField("probabilities") else None,
@@ -76,7 +77,7 @@ def read_summary(message: model_pb2.ModelSummary) -> ModelSummary:
     """Read a line in the list of models."""
     state = model_pb2.ModelState.Name(message.state).removeprefix("MODEL_STATE_").lower()
     return ModelSummary(
-        id=_identity(message.id),
+        id=read_identity(message.id),
         state=state,
         reason=message.reason,
         title=message.title,
@@ -88,7 +89,7 @@ def read_summary(message: model_pb2.ModelSummary) -> ModelSummary:
 def read_model(message: model_pb2.Model) -> ModelInfo:
     """Read everything about one model."""
     return ModelInfo(
-        id=_identity(message.id),
+        id=read_identity(message.id),
         title=message.title,
         licence=message.licence,
         source=message.source,
@@ -111,7 +112,8 @@ def _array(tensor: tensor_pb2.Tensor) -> Array:
     return from_tensor(tensor, "the server's answer")
 
 
-def _identity(message: model_pb2.ModelId) -> ModelId:
+def read_identity(message: model_pb2.ModelId) -> ModelId:
+    """Read which model it is."""
     return ModelId(message.name, message.version, message.digest)
 
 

@@ -1,7 +1,6 @@
 """The client for ordinary code."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -23,7 +22,9 @@ from candor.client.connection import (
     channel_options,
     key_metadata,
 )
-from candor.client.failures import translated
+from candor.client.failures import translating
+from candor.client.jobs import Job
+from candor.client.jobs_reading import read_status, submit_request
 from candor.client.reading import (
     read_explanation,
     read_model,
@@ -33,8 +34,9 @@ from candor.client.reading import (
 )
 from candor.errors import InternalError, Unavailable
 from candor.v1 import explanation_pb2 as pb
-from candor.v1 import model_pb2
+from candor.v1 import job_pb2, model_pb2
 from candor.v1.explanation_pb2_grpc import ExplanationServiceStub
+from candor.v1.job_pb2_grpc import JobServiceStub
 from candor.v1.model_pb2_grpc import ModelServiceStub
 
 __all__ = ["Client"]
@@ -79,6 +81,7 @@ class Client:
         )
         self._metadata = key_metadata(api_key)
         self._explanations = ExplanationServiceStub(self._channel)
+        self._jobs = JobServiceStub(self._channel)
         self._models = ModelServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -103,7 +106,7 @@ class Client:
             Unavailable: it does not within the time.
         """
         check: Any = self._channel.unary_unary("/grpc.health.v1.Health/Check")
-        with _translating():
+        with translating():
             try:
                 # An empty request asks for the whole server; 8, 1 is `status: SERVING`.
                 answer = check(b"", timeout=timeout_s, wait_for_ready=True)
@@ -114,7 +117,7 @@ class Client:
 
     def models(self, *, timeout_s: float | None = None) -> tuple[ModelSummary, ...]:
         """List all models, the broken ones with the reason."""
-        with _translating():
+        with translating():
             response = self._models.ListModels(
                 model_pb2.ListModelsRequest(), timeout=timeout_s, metadata=self._metadata
             )
@@ -123,7 +126,7 @@ class Client:
     def model(self, name: str, version: str = "", *, timeout_s: float | None = None) -> ModelInfo:
         """Describe one model."""
         request = model_pb2.GetModelRequest(name=name, version=version)
-        with _translating():
+        with translating():
             response = self._models.GetModel(request, timeout=timeout_s, metadata=self._metadata)
         return read_model(response.model)
 
@@ -132,7 +135,7 @@ class Client:
     ) -> Prediction:
         """Classify rows: `images=`, `texts=` or `tensors=`."""
         request = predict_request(model, rows)
-        with _translating():
+        with translating():
             response = self._explanations.Predict(
                 request, timeout=timeout_s, metadata=self._metadata
             )
@@ -158,7 +161,7 @@ class Client:
             **asking: the rows and how to explain them, see `Asking`.
         """
         request = explain_request(model, methods, asking)
-        with _translating():
+        with translating():
             if on_progress is None:
                 return read_explanation(
                     self._explanations.Explain(request, timeout=timeout_s, metadata=self._metadata)
@@ -175,11 +178,51 @@ class Client:
     ) -> Estimate:
         """Say what `explain` with the same arguments would cost, without running it."""
         request = pb.EstimateRequest(explain=explain_request(model, methods, asking))
-        with _translating():
+        with translating():
             response = self._explanations.Estimate(
                 request, timeout=timeout_s, metadata=self._metadata
             )
         return Estimate(response.model_calls, response.milliseconds, response.bytes)
+
+    def submit(
+        self,
+        model: str,
+        methods: Methods,
+        *,
+        job_id: str = "",
+        priority: int = 0,
+        timeout_s: float | None = None,
+        **asking: Unpack[Asking],
+    ) -> Job:
+        """Have rows explained as a job; the arguments beyond these are those of `explain`.
+
+        Args:
+            model: its name.
+            methods: as of `explain`.
+            job_id: of your own choice, or one that is made up. What is submitted twice under one
+                id is one job, so that it may be submitted again where it is lost.
+            priority: among your own jobs: 1 is the highest, 2 the usual (0).
+            timeout_s: of the submission; the job has none.
+            **asking: as of `explain`.
+        """
+        request = submit_request(model, methods, asking, job_id, priority)
+        with translating():
+            response = self._jobs.SubmitJob(request, timeout=timeout_s, metadata=self._metadata)
+        return Job(self._jobs, self._metadata, read_status(response.job))
+
+    def job(self, job_id: str, *, timeout_s: float | None = None) -> Job:
+        """Find a job again, whoever submitted it, from wherever."""
+        request = job_pb2.GetJobRequest(id=job_id, omit_answer=True)
+        with translating():
+            response = self._jobs.GetJob(request, timeout=timeout_s, metadata=self._metadata)
+        return Job(self._jobs, self._metadata, read_status(response.job))
+
+    def jobs(self, limit: int = 100, *, timeout_s: float | None = None) -> tuple[Job, ...]:
+        """The newest jobs."""
+        request = job_pb2.ListJobsRequest(limit=limit)
+        with translating():
+            response = self._jobs.ListJobs(request, timeout=timeout_s, metadata=self._metadata)
+        return tuple(Job(self._jobs, self._metadata, read_status(job)) for job in response.jobs)
 
     def _watched(
         self,
@@ -197,11 +240,3 @@ class Client:
         finally:
             call.cancel()
         raise InternalError("the stream ended without a result")
-
-
-@contextmanager
-def _translating() -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise translated(error) from error

@@ -1,37 +1,25 @@
 """One cached answer as bytes: self-describing, checked, and read as if a stranger had written it.
 
-    magic "CNDR" | schema u16 | reserved u16 | body length u32 | MAC 16 bytes | body (zstd)
-    body, decompressed: header length u32 | header (JSON) | the arrays' bytes, one after another
+    sealed (magic "CNDR"): header length u32 | header (JSON) | the arrays' bytes, one after another
 
-The MAC (keyed BLAKE3) covers the cache key, everything before it and the body, so that an entry is
-worth nothing under another key or secret. No input to `decode` raises: what is not an entry is a
-`Malformed`, which the cache takes for a miss.
+No input to `decode` raises: what is not an entry is a `Malformed`, which the cache takes for a
+miss.
 """
 
-import hmac
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import zstandard
-from blake3 import blake3
 
 from candor.engine.digest import SCHEMA
+from candor.engine.sealed import MAX_BODY_BYTES, Malformed, seal, unseal
 from candor.result import Array, Attribution, Json, Scores
 
 __all__ = ["MAX_BODY_BYTES", "Entry", "Malformed", "decode", "encode", "entry_bytes"]
 
-MAX_BODY_BYTES: Final = 64 << 20
-"""Decompressed; nothing larger is written, and nothing that claims to be is decompressed."""
-
-_MAGIC: Final = b"CNDR"
-_HEAD: Final = struct.Struct("<4sHHI")
-_MAC_BYTES: Final = 16
-_LEVEL: Final = 1
-"""zstd level: maps are noise to a compressor; higher levels cost milliseconds for a few percent."""
+_KIND: Final = (b"CNDR", SCHEMA)
 _DTYPES: Final = frozenset(
     ["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"]
 )
@@ -53,17 +41,6 @@ class Entry:
     scores: Scores | None
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """Bytes that are no entry for the key they were found under.
-
-    Attributes:
-        reason: `truncated`, `foreign` (magic), `schema`, `forged` (MAC), `too_large`, `damaged`.
-    """
-
-    reason: str
-
-
 def encode(entry: Entry, key: str, secret: bytes) -> bytes | None:
     """Write an entry; None where it cannot be (too large, NaN in the trust record, odd dtypes)."""
     arrays, blobs = _describe(entry)
@@ -78,17 +55,12 @@ def encode(entry: Entry, key: str, secret: bytes) -> bytes | None:
     except (ValueError, TypeError, RecursionError):
         return None
     plain = b"".join([len(header).to_bytes(4, "little"), header, *blobs])
-    if len(plain) > MAX_BODY_BYTES:
-        return None
-    body = zstandard.ZstdCompressor(level=_LEVEL).compress(plain)
-    head = _HEAD.pack(_MAGIC, SCHEMA, 0, len(plain))
-    return head + _mac(key, head, body, secret) + body
+    return seal(plain, _KIND, key, secret)
 
 
 def decode(data: bytes, key: str, secret: bytes) -> Entry | Malformed:
     """Read what was found under a key; never raises, whatever the bytes are."""
-    body = _open(data, key, secret)
-    plain = body if isinstance(body, Malformed) else _decompress(*body)
+    plain = unseal(data, _KIND, key, secret)
     if isinstance(plain, Malformed):
         return plain
     try:
@@ -128,14 +100,6 @@ def _describe(entry: Entry) -> tuple[list[Json] | None, list[bytes]]:
     return described, blobs
 
 
-def _mac(key: str, head: bytes, body: bytes, secret: bytes) -> bytes:
-    hasher = blake3(key=secret)
-    for part in (key.encode(), head, body):
-        hasher.update(len(part).to_bytes(8, "little"))
-        hasher.update(part)
-    return bytes(hasher.digest(length=_MAC_BYTES))
-
-
 def _json_bytes(value: Any) -> int:
     if isinstance(value, dict):
         return 64 + sum(_json_bytes(key) + _json_bytes(item) for key, item in value.items())
@@ -145,38 +109,6 @@ def _json_bytes(value: Any) -> int:
 
 
 # Reading -----------------------------------------------------------------------------------------
-
-
-def _open(data: bytes, key: str, secret: bytes) -> tuple[bytes, int] | Malformed:
-    """The compressed body and its stated length, once the frame around it is known to be ours."""
-    if len(data) < _HEAD.size + _MAC_BYTES:
-        return Malformed("truncated")
-    magic, schema, _, length = _HEAD.unpack_from(data)
-    if magic != _MAGIC:
-        return Malformed("foreign")
-    if schema != SCHEMA:
-        return Malformed("schema")
-    head, body = data[: _HEAD.size], data[_HEAD.size + _MAC_BYTES :]
-    found = data[_HEAD.size : _HEAD.size + _MAC_BYTES]
-    if not hmac.compare_digest(found, _mac(key, head, body, secret)):
-        return Malformed("forged")
-    return body, length
-
-
-def _decompress(body: bytes, length: int) -> bytes | Malformed:
-    # The frame states its size; zstandard would allocate that much before looking at the data, so
-    # the statement is compared with the bound first.
-    try:
-        frame = zstandard.get_frame_parameters(body)
-        if max(length, frame.content_size, frame.window_size) > MAX_BODY_BYTES:
-            return Malformed("too_large")
-        if frame.content_size != length:
-            return Malformed("damaged")
-        reader = zstandard.ZstdDecompressor()
-        plain = reader.decompress(body, max_output_size=length, allow_extra_data=False)
-    except (zstandard.ZstdError, ValueError, MemoryError):
-        return Malformed("damaged")
-    return plain if len(plain) == length else Malformed("damaged")
 
 
 def _parse(plain: bytes) -> Entry | Malformed:

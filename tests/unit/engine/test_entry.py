@@ -7,7 +7,8 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from candor.engine import entry as entry_module
+from candor.engine import sealed
+from candor.engine.digest import SCHEMA
 from candor.engine.entry import Entry, Malformed, decode, encode, entry_bytes
 from candor.result import Attribution, Scores
 from unit.engine.builders import SECRET
@@ -96,7 +97,7 @@ def test_what_the_format_cannot_hold_is_not_written(entry):
 
 
 def test_an_entry_over_the_limit_is_not_written(monkeypatch):
-    monkeypatch.setattr(entry_module, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(sealed, "MAX_BODY_BYTES", 100)
     assert encode(built(), KEY, SECRET) is None
 
 
@@ -143,8 +144,8 @@ def forge(plain: bytes, *, length: int | None = None, body: bytes | None = None)
     """Whatever body one likes, under a right MAC."""
     if body is None:
         body = zstandard.ZstdCompressor().compress(plain)
-    head = struct.pack("<4sHHI", b"CNDR", entry_module.SCHEMA, 0, length or len(plain))
-    return head + entry_module._mac(KEY, head, body, SECRET) + body
+    head = struct.pack("<4sHHI", b"CNDR", SCHEMA, 0, length or len(plain))
+    return head + sealed.mac(KEY, head, body, SECRET) + body
 
 
 def plain_of(header: object, blobs: bytes = b"") -> bytes:

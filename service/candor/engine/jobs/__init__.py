@@ -1,0 +1,1 @@
+"""Explanations as jobs: taken on, run in turn, kept for a while, looked after by any replica."""

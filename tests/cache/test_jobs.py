@@ -1,0 +1,319 @@
+"""Jobs of several replicas before one Redis, and before none that answers."""
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from shutil import copytree
+
+import pytest
+
+from cache.redis_server import RedisServer, proxy
+from cache.test_service import eventually
+from candor.client import Client
+from candor.engine.jobs.memory import Bounds
+from candor.engine.jobs.record import job_key, tenant_key
+from candor.engine.workers import Limits
+from candor.errors import InvalidOption, NotFound, Unavailable
+from serving import REPOSITORY, running
+from unit.engine.builders import SECRET, LinearModel, explain_request, rig
+from unit.engine.job_builders import SLICES, ask, ended, job_house, long_request, until
+
+KEY = job_key("", "job", SECRET)
+NAME = f"candor:tests:job:1:{KEY}"
+LIST = f"candor:tests:job:1:of:{tenant_key('', SECRET)}"
+
+
+@asynccontextmanager
+async def replicas(url, n=2, slice_s=0.01, **how):
+    """Several replicas: each an engine with a model of its own, and its jobs."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for _ in range(n):
+            model = LinearModel(slice_s=slice_s)
+            built = await stack.enter_async_context(rig(model, limits=Limits(slots=1)))
+            jobs = await stack.enter_async_context(job_house(built, url, **how))
+            made.append((jobs, built))
+        yield made
+
+
+async def seen(jobs, holds, job_id="job"):
+    """Wait until a replica sees a job so."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                job = await jobs.find("", job_id)
+            except NotFound:
+                job = None
+            if job is not None and holds(job):
+                return job
+            await asyncio.sleep(0.02)
+
+
+async def test_one_replica_runs_it_and_the_other_tells_of_it(server):
+    async with replicas(server.url) as ((one, built), (other, idle)):
+        await ask(one, built, request=long_request(n_slices=150))
+        job = await seen(other, lambda job: 0 < job.progress < 1)
+        assert job.state == "running"
+        assert other.reports("", "job") == ()
+        done = await ended(other)
+        assert done.state == "succeeded"
+        assert done == await one.find("", "job")
+        assert await other.fetch("", "job") == await one.fetch("", "job")
+        assert idle.model.calls == []
+        assert await other.list("", 10) == ([done], True)
+
+
+async def test_the_same_id_on_two_replicas_is_one_job(server):
+    async with replicas(server.url) as ((one, built), (other, idle)):
+        request = long_request(n_slices=50)
+        first = await ask(one, built, request=request)
+        second = await ask(other, idle, request=request)
+        assert first.submitted_at == second.submitted_at
+        with pytest.raises(InvalidOption, match="another request"):
+            await ask(other, idle, request=explain_request())
+        assert (await ended(other)).state == "succeeded"
+        assert idle.model.calls == []
+        assert idle.value("candor_jobs", state="queued") == 0
+
+
+async def test_any_replica_cancels_it(server):
+    async with replicas(server.url) as ((one, built), (other, _)):
+        await ask(one, built, request=long_request())
+        await until(lambda: built.model.n_calls("path") >= 3)
+        job = await other.cancel("", "job")
+        assert job.state == "cancelled"
+        calls = built.model.n_calls("path")
+        await ask(one, built, job_id="next")
+        await ended(one, "next")
+        assert built.model.n_calls("path") <= calls + 1 < SLICES
+        again = await ask(other, built, request=long_request())
+        assert again.state == "cancelled"  # it has ended so, whoever asks for it again
+
+
+async def test_a_replica_that_stops_leaves_what_it_has_done(server):
+    async with replicas(server.url) as ((one, built), (other, _)):
+        await ask(one, built)
+        await ended(one)
+        await ask(one, built, job_id="late", request=long_request())
+        await one.drain(0.01)
+        done, answer = await other.fetch("", "job")
+        assert (done.state, len(answer)) == ("succeeded", 6 * 4)
+        late = await other.find("", "late")
+        assert late.state == "lost"
+        assert "stopped before it was done" in late.failure.message
+
+
+async def test_jobs_of_a_dead_replica_are_lost_and_start_anew_under_their_id(server):
+    async with replicas(server.url, lost_s=0.4) as ((one, built), (other, spare)):
+        request = long_request(n_slices=100)
+        await ask(one, built, request=request)
+        await seen(other, lambda job: job.state == "running")
+        await one._kept.keeper._stop()  # as if it had died: it says and writes nothing any more
+        job = await seen(other, lambda job: job.state == "lost")
+        assert "has stopped; submitted again under the same id" in job.failure.message
+        assert [job.state for job in (await other.list("", 10))[0]] == ["lost"]
+        again = await ask(other, spare, request=request)
+        assert again.state == "queued"
+        assert (await ended(other)).state == "succeeded"
+        assert spare.model.n_calls("path") >= 100
+
+
+@pytest.mark.parametrize("garbage", [b"", b"x", b"CNDJ", bytes(100), b"\xff" * 200_000], ids=len)
+async def test_garbage_in_the_place_of_a_job_is_none(server, garbage):
+    async with replicas(server.url) as ((one, built), (other, spare)):
+        await ask(one, built)
+        await ended(one)
+        await until(lambda: one._memory.get(KEY).saved)
+        with server.client() as client:
+            client.set(NAME, garbage)
+        with pytest.raises(NotFound):
+            await other.find("", "job")
+        assert await other.list("", 10) == ([], True)
+        assert (await ask(other, spare)).state == "queued"
+        assert (await ended(other)).state == "succeeded"
+
+
+async def test_values_of_another_type_are_none_either(server):
+    with server.client() as client:
+        client.rpush(NAME, "x")
+        client.set(LIST, "x")
+        client.rpush(f"{NAME}:cancel", "x")
+    async with replicas(server.url) as ((one, built), (other, _)):
+        with pytest.raises(NotFound):
+            await other.find("", "job")
+        assert await other.list("", 10) == ([], True)
+        await ask(one, built)
+        assert (await ended(one)).state in ("succeeded", "cancelled")
+
+
+async def test_an_answer_that_is_gone_or_forged_makes_the_job_lost(server):
+    async with replicas(server.url) as ((one, built), (other, spare)):
+        await ask(one, built)
+        await ended(one)
+        await until(lambda: one._memory.get(KEY).saved)
+        with server.client() as client:
+            record = client.get(f"{NAME}:answer")
+            client.set(f"{NAME}:answer", record[:-1] + b"x")
+            assert (await other.fetch("", "job"))[0].state == "lost"
+            client.delete(f"{NAME}:answer")
+        job, answer = await other.fetch("", "job")
+        assert (job.state, answer) == ("lost", None)
+        assert "answer is no longer in Redis" in job.failure.message
+        assert (await one.fetch("", "job"))[0].state == "succeeded"
+        assert spare.value("candor_cache_errors_total", tier="redis", reason="forged") == 1
+        await ask(other, spare)
+        assert (await ended(other)).state == "succeeded"
+
+
+async def test_what_is_kept_ends_with_its_time(server):
+    bounds = Bounds(jobs=8, size_bytes=1 << 20, ttl_s=0.3)
+    async with replicas(server.url, bounds=bounds) as ((one, built), (other, _)):
+        await ask(one, built, request=long_request(n_slices=100))
+        await seen(other, lambda job: job.state == "running")
+        with server.client() as client:
+            assert client.pttl(NAME) > 50_000  # under way it does not run out
+        assert (await ended(one)).state == "succeeded"
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await other.find("", "job")
+                except NotFound:
+                    break
+                await asyncio.sleep(0.02)
+        with server.client() as client:
+            assert not client.exists(NAME, f"{NAME}:answer")
+
+
+async def test_redis_killed_the_replica_that_runs_it_still_tells(server):
+    async with replicas(server.url) as ((one, built), (other, idle)):
+        await ask(one, built, request=long_request(n_slices=100))
+        await seen(other, lambda job: job.state == "running")
+        server.kill()
+        for asking in (other.find, other.fetch, other.cancel):
+            with pytest.raises(Unavailable, match="kept in Redis, which does not answer"):
+                await asking("", "job")
+        jobs, whole = await one.list("", 10)
+        assert ([job.id for job in jobs], whole) == (["job"], False)
+        assert await other.list("", 10) == ([], False)
+        await ask(other, idle, job_id="new")
+        assert (await ended(other, "new")).state == "succeeded"
+        assert (await ended(one)).state == "succeeded"
+        server.start()
+        # Each writes what it has as soon as Redis is back.
+        done = await seen(other, lambda job: job.state == "succeeded")
+        assert (await other.fetch("", "job")) == (done, (await one.fetch("", "job"))[1])
+        await seen(one, lambda job: job.state == "succeeded", "new")
+
+
+async def test_redis_restarted_empty_gets_the_jobs_under_way_again(server):
+    async with replicas(server.url) as ((one, built), (other, _)):
+        await ask(one, built, request=long_request())
+        await seen(other, lambda job: job.state == "running")
+        with server.client() as client:
+            client.flushall()
+        await seen(other, lambda job: job.state == "running")
+        assert (await other.cancel("", "job")).state == "cancelled"
+
+
+async def test_a_black_hole_holds_nobody_for_long(server):
+    async with (
+        proxy(server.port) as hole,
+        replicas(hole.url, n=1, timeout_s=0.5) as ((jobs, built),),
+    ):
+        hole.delay_s = None
+        async with asyncio.timeout(20):
+            await ask(jobs, built)
+            assert (await ended(jobs)).state == "succeeded"
+            with pytest.raises(Unavailable):
+                await jobs.find("", "other")
+        hole.delay_s = 0.0
+
+
+async def test_tenants_are_kept_apart_in_redis_too(server):
+    async with replicas(server.url) as ((one, built), (other, _)):
+        await ask(one, built, tenant="a")
+        await ended(one, tenant="a")
+        await until(lambda: one._memory.get(job_key("a", "job", SECRET)).saved)
+        for tenant in ("", "b", "a:", "of"):
+            with pytest.raises(NotFound):
+                await other.find(tenant, "job")
+            assert await other.list(tenant, 10) == ([], True)
+        with server.client() as client:
+            stored = b" ".join(client.keys("candor:tests:job:*"))
+        assert b"job:1:a" not in stored
+        assert (await other.find("a", "job")).state == "succeeded"
+
+
+async def test_a_forged_record_is_nobodys_job(server):
+    async with replicas(server.url) as ((one, built), (other, _)):
+        await ask(one, built, tenant="a")
+        await ended(one, tenant="a")
+        theirs = f"candor:tests:job:1:{job_key('a', 'job', SECRET)}"
+        await until(lambda: one._memory.get(job_key("a", "job", SECRET)).saved)
+        with server.client() as client:
+            client.copy(theirs, NAME, replace=True)
+        with pytest.raises(NotFound):
+            await other.find("", "job")
+
+
+# Whole servers -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory):
+    made = RedisServer(tmp_path_factory.mktemp("redis"))
+    made.start()
+    yield made
+    made.kill()
+
+
+def test_a_server_is_killed_and_another_takes_its_job_over(redis, tmp_path):
+    environ = {"CANDOR_REDIS_URL": redis.url, "CANDOR_JOB_LOST_S": "1"}
+    asking = {"texts": ["a film of quiet moments and one very loud ending"]}
+    methods = [{"integrated_gradients": {"n_steps": 3000}}]
+    models = tmp_path / "models"
+    copytree(REPOSITORY / "sentences", models / "sentences")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with (
+        running(tmp_path / "one", models, environ) as one,
+        running(tmp_path / "two", models, environ) as two,
+        Client(one.grpc_target, attempts=1) as first,
+        Client(two.grpc_target) as second,
+    ):
+        kept = first.submit("sentences", ["gradient"], texts=["kept"])
+        answer = kept.wait(60).of("gradient").values.tobytes()
+        eventually(lambda: second.job(kept.id).state == "succeeded")
+        job = first.submit("sentences", methods, job_id="long", **asking)
+        one.process.kill()
+        one.process.wait()
+        with pytest.raises(Unavailable, match="submitted again under the same id"):
+            second.job("long").wait(60)
+        assert second.job("long").state == "lost"
+        assert second.job(kept.id).wait(60).of("gradient").values.tobytes() == answer
+        again = second.submit("sentences", methods, job_id=job.id, **asking)
+        explained = again.wait(120).of("integrated_gradients")
+        assert explained.complete
+        assert {found.id for found in second.jobs()} == {"long", kept.id}
+
+
+def test_a_server_that_is_asked_to_stop_ends_its_jobs_first(redis, tmp_path):
+    environ = {"CANDOR_REDIS_URL": redis.url, "CANDOR_WORKERS": "1"}
+    models = tmp_path / "models"
+    copytree(REPOSITORY / "sentences", models / "sentences")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    methods = [{"integrated_gradients": {"n_steps": 3000}}]
+    with (
+        running(tmp_path / "two", models, environ) as two,
+        Client(two.grpc_target) as second,
+    ):
+        with (
+            running(tmp_path / "one", models, environ) as one,
+            Client(one.grpc_target, attempts=1) as first,
+        ):
+            runs = first.submit("sentences", methods, texts=["it runs"])
+            waits = first.submit("sentences", methods, texts=["it waits"])
+            eventually(lambda: runs.refresh().state == "running")
+            assert one.stop() == 0
+        assert second.job(runs.id).wait(60).of("integrated_gradients").complete
+        assert second.job(waits.id).state == "lost"
