@@ -28,11 +28,16 @@ COMMANDS = MappingProxyType(
         "sanity": "check whether explanations depend on the weights: the randomisation test",
         "predict": "classify pictures, texts or tensors with a running service",
         "explain": "classify and explain them: pictures, tables, JSON",
+        "bulk": "explain a whole data set: folders of pictures and tables in, Parquet out",
+        "jobs": "list the jobs of a running service, wait for one, or cancel it",
         "load": "load-test a running service: latencies, rates and failures of a mix of requests",
         "keys": "make a key for a caller of a service that asks for one",
         "settings": "list every setting with its flag, variable, default and present value",
     }
 )
+
+# What a package that is missing comes with; all others are a server's.
+_EXTRAS = MappingProxyType({"rich": "cli", "pyarrow": "bulk"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,7 +99,7 @@ def _no_command(argv: list[str]) -> int:
 def _missing(command: str, error: ModuleNotFoundError) -> int:
     if error.name is None or error.name.startswith("candor"):
         raise error
-    extra = "cli" if error.name == "rich" else "serve"
+    extra = _EXTRAS.get(error.name.partition(".")[0], "serve")
     print(
         f"candor {command}: the package '{error.name}' is not installed; this command needs "
         f"pip install 'candor[{extra}]'",

@@ -1,4 +1,4 @@
-"""From flags of `candor explain` to the client's arguments."""
+"""The flags that say what to explain and how, and from them to the client's arguments."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from candor.cli.exits import UsageError
 from candor.client.asking import TargetLike
 from candor.result import Explained, Images, Payload, Tensors, TrustLevel
 
-__all__ = ["Asked", "asking_of", "methods_of"]
+__all__ = ["Asked", "add_asking_arguments", "asking_of", "methods_of", "render_of"]
 
 
 class Asked(TypedDict, total=False):
@@ -24,14 +24,48 @@ class Asked(TypedDict, total=False):
     render: bool | float | Literal["png", "svg", "html"]
 
 
-def asking_of(args: argparse.Namespace, payload: Payload, kind: str) -> Asked:
-    """The arguments that were given; the server's defaults stand for the others.
+def add_asking_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add methods, options, targets, and what else there is to ask."""
+    parser.add_argument(
+        "--methods", required=True, metavar="A,B", help="cam, grad_cam, gradient, lime, ..."
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="METHOD.NAME=VALUE",
+        help="an option of a method, for instance lime.n_samples=300; may be repeated",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="label, index, or two joined by '-': why the first rather than the second; may be "
+        "repeated (default: the top class of each row)",
+    )
+    parser.add_argument(
+        "--explained", choices=("score", "probability"), help="instead of the method's own choice"
+    )
+    parser.add_argument(
+        "--trust",
+        choices=("basic", "full"),
+        default="basic",
+        help="full: measure deletion, insertion, infidelity and max-sensitivity of each answer too",
+    )
+    parser.add_argument(
+        "--explain-if",
+        metavar="CONDITION",
+        help="explain only rows whose top class is so probable: 'top_probability<0.6'",
+    )
+    parser.add_argument("--cache", choices=("use", "refresh", "bypass"), default="use")
+    parser.add_argument(
+        "--budget-ms", type=float, metavar="MS", help="return the best there is after this time"
+    )
 
-    Args:
-        args: of `candor explain`.
-        payload: what is sent.
-        kind: of the model's rows.
-    """
+
+def asking_of(args: argparse.Namespace) -> Asked:
+    """The arguments that were given; the server's defaults stand for the others."""
     asked: Asked = {"version": args.version, "cache": args.cache, "trust": args.trust}
     if args.target:
         asked["targets"] = [list(args.target)]
@@ -41,11 +75,22 @@ def asking_of(args: argparse.Namespace, payload: Payload, kind: str) -> Asked:
         asked["explain_if"] = args.explain_if
     if args.budget_ms is not None:
         asked["budget_ms"] = args.budget_ms
+    return asked
+
+
+def render_of(args: argparse.Namespace, payload: Payload, kind: str) -> Asked:
+    """What is to be drawn, if anything.
+
+    Args:
+        args: of `candor explain`.
+        payload: what is sent.
+        kind: of the model's rows.
+    """
     # of pictures and texts that come as tensors there is nothing to see
     if args.out and (not isinstance(payload, Tensors) or kind in ("series", "tabular")):
         opacity = args.opacity if isinstance(payload, Images) else True
-        asked["render"] = args.format or opacity
-    return asked
+        return {"render": args.format or opacity}
+    return {}
 
 
 def methods_of(names: str, options: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from candor.cli.asking import asking_of, methods_of
+from candor.cli.asking import add_asking_arguments, asking_of, methods_of, render_of
 from candor.cli.drawing import print_explained_row, print_features
 from candor.cli.exits import UsageError
 from candor.cli.inputs import Rows, add_input_arguments, read_rows
@@ -47,42 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `candor explain`."""
     add_input_arguments(parser)
     add_model_arguments(parser)
-    parser.add_argument(
-        "--methods", required=True, metavar="A,B", help="cam, grad_cam, gradient, lime, ..."
-    )
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="METHOD.NAME=VALUE",
-        help="an option of a method, for instance lime.n_samples=300; may be repeated",
-    )
-    parser.add_argument(
-        "--target",
-        action="append",
-        default=[],
-        metavar="CLASS",
-        help="label, index, or two joined by '-': why the first rather than the second; may be "
-        "repeated (default: the top class of each row)",
-    )
-    parser.add_argument(
-        "--explained", choices=("score", "probability"), help="instead of the method's own choice"
-    )
-    parser.add_argument(
-        "--trust",
-        choices=("basic", "full"),
-        default="basic",
-        help="full: measure deletion, insertion, infidelity and max-sensitivity of each answer too",
-    )
-    parser.add_argument(
-        "--explain-if",
-        metavar="CONDITION",
-        help="explain only rows whose top class is so probable: 'top_probability<0.6'",
-    )
-    parser.add_argument("--cache", choices=("use", "refresh", "bypass"), default="use")
-    parser.add_argument(
-        "--budget-ms", type=float, metavar="MS", help="return the best there is after this time"
-    )
+    add_asking_arguments(parser)
     parser.add_argument(
         "--opacity", type=float, default=0.5, metavar="0..1", help="of the map on the picture (0.5)"
     )
@@ -110,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
                 [methods_of(args.methods, args.option)],
                 on_progress=show,
                 timeout_s=args.timeout_s,
-                **asking_of(args, rows.payload, model.kind),
+                **asking_of(args) | render_of(args, rows.payload, model.kind),
                 **row_arguments(rows.payload),
             )
     records = _records(rows, explanation, model.labels)

@@ -16,6 +16,7 @@ from candor.settings import ENVIRONMENT_PREFIX, load_settings
 __all__ = [
     "Connection",
     "RowArguments",
+    "add_connection_arguments",
     "add_model_arguments",
     "add_server_arguments",
     "connection",
@@ -44,13 +45,18 @@ class Connection(TypedDict):
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where the service is and how to connect, how long to wait, and --json."""
+    """Add where the service is, and what `add_connection_arguments` adds."""
     parser.add_argument(
         "--server",
         default=load_settings().grpc_address,
         metavar="HOST:PORT",
         help="the service (default: CANDOR_GRPC_ADDRESS, else 127.0.0.1:8001)",
     )
+    add_connection_arguments(parser)
+
+
+def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how to connect, how long to wait, and --json."""
     secured = parser.add_argument_group("a service with TLS, or that asks for a key")
     secured.add_argument(
         "--tls", action="store_true", help="use TLS, and trust the usual authorities"
