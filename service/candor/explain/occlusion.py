@@ -1,10 +1,11 @@
 """What the target loses when a sliding window is covered, exactly as captum counts it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import scipy
 
 from candor.errors import InternalError, InvalidOption, TooLarge
 from candor.explain.baseline import absent_value, constant_baseline
@@ -16,11 +17,12 @@ from candor.explain.subject import Geometry, Subject
 from candor.explain.target import Outcome, aim, fixed, measure_changed, outcome
 from candor.explain.trust import map_warnings, named, trust_record
 from candor.explain.windows import NONE, Windows, covering, slide
-from candor.result import Array, Attribution, Json
+from candor.result import Array, Attribution, Json, Scores
 
 __all__ = ["occlusion", "resolve_occlusion"]
 
 _MOST_WINDOWS = 100_000
+_WITH_NEIGHBOURS = frozenset({"image", "series"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,12 @@ def occlusion(
     chosen = np.concatenate([[NONE], plan.order])
     yield Progress(0, len(chosen))
 
-    segments = spread(plan.windows.segments, geometry)
+    scores_of = _runner(subject, question.x, baseline, plan)
     explained = question.explained or "score"
     values = np.empty(len(chosen))
     stands: Outcome | None = None
     for part in subject.slices(len(chosen)):
-        keep = ~covering(plan.windows, chosen[part])
-        scores = subject.perturb(question.x, baseline, segments, keep)
+        scores = scores_of(chosen[part])
         stands = stands or outcome(aim(question.target, scores), scores, explained)
         values[part] = measure_changed(stands.aim, scores, explained, "with a window covered")
         best = partial(_answer, plan, geometry, stands, values[: part.stop], complete=False)
@@ -105,6 +106,15 @@ def occlusion(
     if stands is None:
         raise InternalError("the model's slices cover no sample")
     return _answer(plan, geometry, stands, values, complete=True)
+
+
+def _runner(subject: Subject, x: Array, baseline: Array, plan: _Plan) -> Callable[[Array], Scores]:
+    """How windows are run: in part, where the model can, else as rows with segments removed."""
+    covered = subject.covered(x, baseline, plan.windows.ends(plan.order))
+    if covered is not None:
+        return lambda chosen: covered(plan.windows.ends(chosen))
+    segments = spread(plan.windows.segments, subject.geometry)
+    return lambda chosen: subject.perturb(x, baseline, segments, ~covering(plan.windows, chosen))
 
 
 def _plan(differs: Array, options: Occlusion, geometry: Geometry) -> _Plan:
@@ -125,19 +135,26 @@ def _plan(differs: Array, options: Occlusion, geometry: Geometry) -> _Plan:
 def _answer(
     plan: _Plan, geometry: Geometry, stands: Outcome, values: Array, *, complete: bool
 ) -> Attribution:
-    """The attribution from values[0], of the whole row, and of the windows done after it."""
+    """The attribution from values[0], of the whole row, and of the windows done after it.
+
+    Where positions have neighbours, windows that are not done yet count as the nearest that are: a
+    part of the work is a coarse map of everything.
+    """
     loss = np.zeros(plan.windows.shape)
     known = plan.unchanged.copy()
     done = plan.order[: len(values) - 1]
     loss.ravel()[done] = values[0] - values[1:]
     known.ravel()[done] = True
     reached = plan.windows.count_at(known)
-    attributions = (plan.windows.count_at(loss) / np.maximum(reached, 1)).astype(np.float32)
+    shown = _from_nearest(loss, known) if geometry.kind in _WITH_NEIGHBOURS else loss
+    times = np.maximum(plan.windows.count_at(np.ones_like(known)), 1)
+    attributions = (plan.windows.count_at(shown) / times).astype(np.float32)
     if plan.options.channels == "keep":
         attributions = np.broadcast_to(spread(attributions, geometry), plan.row_shape).copy()
     figures: dict[str, Json] = {
         "n_windows": known.size,
         "n_unchanged": int(plan.unchanged.sum()),
+        "n_seen": int(known.sum()),
         "covered": float((reached > 0).mean()),
     }
     trust = trust_record(
@@ -149,6 +166,17 @@ def _answer(
         warnings=map_warnings(attributions, "use a smaller window" if known.size == 1 else ""),
     ) | named(geometry.features)
     return Attribution("occlusion", attributions, trust)
+
+
+def _from_nearest(loss: Array, known: Array) -> Array:
+    """Of each window its own loss, or where it is not known, that of the nearest one that is."""
+    if known.all() or not known.any():
+        return loss
+    nearest = scipy.ndimage.distance_transform_edt(
+        ~known, return_distances=False, return_indices=True
+    )
+    found: Array = loss[tuple(nearest)]
+    return found
 
 
 def _default_window(shape: tuple[int, ...], geometry: Geometry) -> tuple[int, ...]:

@@ -41,6 +41,18 @@ class Windows:
         cells = np.arange(np.prod([len(width) for width in self.widths]), dtype=np.int64)
         return self._widen(cells.reshape([len(width) for width in self.widths]))
 
+    def ends(self, chosen: Array) -> Array:
+        """Low and high end of each of m windows, int64 [m, 2, axes]; none covered: both 0."""
+        at = np.unravel_index(np.maximum(chosen, 0), self.shape)
+        found = np.zeros((len(chosen), 2, len(self.covers)), dtype=np.int64)
+        for axis, (cover, width) in enumerate(zip(self.covers, self.widths, strict=True)):
+            edges = np.concatenate([[0], np.cumsum(width)])
+            first = cover.argmax(axis=1)
+            low, high = edges[first], edges[first + cover.sum(axis=1)]
+            found[:, 0, axis], found[:, 1, axis] = low[at[axis]], high[at[axis]]
+        found[chosen == NONE] = 0
+        return found
+
     def count_at(self, grid: Array) -> Array:
         """Sum a value of each window over the windows that cover a position, position-shaped."""
         return self._widen(_contract(grid, self.covers))

@@ -7,7 +7,7 @@ from candor.autodiff import Anatomy, Graph
 from candor.errors import Unsupported
 from candor.result import Kind
 
-__all__ = ["Activation", "Blueprint"]
+__all__ = ["Activation", "Blueprint", "explained_value"]
 
 Activation = Literal["softmax", "sigmoid"]
 
@@ -41,11 +41,16 @@ class Blueprint:
         Raises:
             Unsupported: there is no float value to differentiate at.
         """
-        if self.embedding is not None:
-            return self.embedding
-        if not self.anatomy.explained:
-            raise Unsupported(
-                f"input '{self.input}' holds integers and no embedding (Gather from a constant "
-                "table) follows it, so there is nothing to take a gradient to"
-            )
-        return self.anatomy.explained[0]
+        return explained_value(self.anatomy, self.input, self.embedding)
+
+
+def explained_value(anatomy: Anatomy, input_name: str, embedding: str | None) -> str:
+    """As `Blueprint.explained`, where the graph is not at hand."""
+    if embedding is not None:
+        return embedding
+    if not anatomy.explained:
+        raise Unsupported(
+            f"input '{input_name}' holds integers and no embedding (Gather from a constant "
+            "table) follows it, so there is nothing to take a gradient to"
+        )
+    return anatomy.explained[0]

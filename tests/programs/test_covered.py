@@ -1,0 +1,93 @@
+"""Windows of committed models run in part: chosen where it pays, and equal to whole rows."""
+
+import secrets
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from candor.explain.occlusion import occlusion
+from candor.explain.options import Occlusion
+from candor.explain.question import Question
+from candor.runtime.blueprints import plan_explanations
+from candor.runtime.compiled import Compiled
+from candor.runtime.manifest import load_manifest
+from candor.runtime.session import Session
+from programs.networks import POLICY
+from unit.explain.numpy_subject import finish
+
+SEED = secrets.randbelow(2**31)
+REPOSITORY = Path(__file__).resolve().parents[2] / "models" / "repository"
+
+
+class Served:
+    """A committed model, and which programs it has run."""
+
+    def __init__(self, name: str) -> None:
+        folder = REPOSITORY / name
+        file, manifest = onnx.load(folder / "1" / "model.onnx"), load_manifest(folder)
+        plan = plan_explanations(file, manifest, None, None)
+        self.ran: list[str] = []
+        self.subject = Compiled(
+            plan.blueprint,
+            plan.geometry,
+            lambda program, rows: Session(program, POLICY, rows=rows),
+            lambda program, _rows, _seconds: self.ran.append(program),
+        )
+        shape = plan.blueprint.graph.shape(plan.blueprint.input) or ()
+        self.x = np.random.default_rng(SEED).normal(size=(1, *shape[1:])).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def photos() -> Served:
+    return Served("photos")
+
+
+@pytest.mark.parametrize(("window", "stride"), [(8, 6), (5, 5)])
+def test_windows_of_photographs_are_run_in_part_and_say_the_same(photos, window, stride):
+    options = Occlusion((window, window), (stride, stride), baseline=0.3)
+    photos.ran.clear()
+    _, part = finish(occlusion(photos.subject, Question(photos.x), options))
+    assert photos.ran.count("remember") == 1
+    assert photos.ran.count("recompute") == part.trust["n_evaluations"]  # one for trial
+    assert "perturb" not in photos.ran
+    _, whole = finish(occlusion(Whole(photos.subject), Question(photos.x), options))
+    scale = np.abs(whole.values).max()
+    np.testing.assert_allclose(part.values, whole.values, atol=1e-5 * scale, err_msg=f"{SEED}")
+    assert part.trust["figures"] == whole.trust["figures"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("digits-lenet", "a window would take"),
+        ("digits-mlp", "no convolution works on parts of the row"),
+    ],
+)
+def test_where_it_does_not_pay_whole_rows_are_run(name, reason):
+    served = Served(name)
+    side = served.x.shape[2]
+    options = Occlusion((side // 4, side // 4), (side // 7, side // 7))
+    finish(occlusion(served.subject, Question(served.x), options))
+    assert set(served.ran) == {"perturb"}
+    ends = np.array([[[0, 0], [side // 4] * 2]] * 9)
+    assert reason in (served.subject._covering.refusal(ends) or "")
+
+
+def test_a_few_windows_are_not_worth_the_memory(photos):
+    few = np.array([[[0, 0], [8, 8]]] * 3)
+    assert photos.subject._covering.refusal(few) == "3 windows are too few"
+
+
+class Whole:
+    """A subject that runs whole rows only."""
+
+    def __init__(self, subject: Compiled) -> None:
+        self._subject = subject
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._subject, name)
+
+    def covered(self, x: object, baseline: object, windows: object) -> None:
+        return None
