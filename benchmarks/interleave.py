@@ -17,7 +17,7 @@ from time import perf_counter
 
 import numpy as np
 
-__all__ = ["Contest", "Pace", "Spread", "interleave", "machine", "markdown", "save"]
+__all__ = ["Contest", "Pace", "Spread", "interleave", "machine", "markdown", "save", "spread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +57,31 @@ class Contest:
 
     def milliseconds(self, name: str) -> Spread:
         """How long one call of a contender takes."""
-        return _spread([1e3 * t for t in self.seconds[name]])
+        return spread([1e3 * t for t in self.seconds[name]])
 
     def ratio(self, name: str, to: str) -> Spread:
         """How many times as long as another it takes, compared within each round."""
         pairs = zip(self.seconds[name], self.seconds[to], strict=True)
-        return _spread([a / b for a, b in pairs])
+        return spread([a / b for a, b in pairs])
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles of some values."""
     low, median, high = np.percentile(values, [25, 50, 75])
     return Spread(float(median), float(low), float(high))
 
 
-def interleave(contenders: Mapping[str, Callable[[], object]], pace: Pace | None = None) -> Contest:
-    """Let contenders take turns; each is called twice beforehand, untimed."""
+def interleave(
+    contenders: Mapping[str, Callable[[], object]],
+    pace: Pace | None = None,
+    clock: Callable[[], float] = perf_counter,
+) -> Contest:
+    """Let contenders take turns; each is called twice beforehand, untimed.
+
+    `clock` tells seconds; `process_time` does not count what others do, where all have one thread.
+    """
     pace = pace or Pace()
-    repeats = {name: _repeats(call, pace.turn) for name, call in contenders.items()}
+    repeats = {name: _repeats(call, pace.turn, clock) for name, call in contenders.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     began, played = perf_counter(), 0
@@ -83,24 +91,24 @@ def interleave(contenders: Mapping[str, Callable[[], object]], pace: Pace | None
         while played < fewest or (played < most and perf_counter() - began < pace.seconds):
             random.shuffle(order)
             for name in order:
-                seconds[name].append(_turn(contenders[name], repeats[name]))
+                seconds[name].append(_turn(contenders[name], repeats[name], clock))
             played += 1
     finally:
         gc.enable()
     return Contest(seconds)
 
 
-def _repeats(call: Callable[[], object], turn: float) -> int:
+def _repeats(call: Callable[[], object], turn: float, clock: Callable[[], float]) -> int:
     call()
-    once = _turn(call, 1)
+    once = _turn(call, 1, clock)
     return max(1, round(turn / max(once, 1e-9)))
 
 
-def _turn(call: Callable[[], object], repeats: int) -> float:
-    began = perf_counter()
+def _turn(call: Callable[[], object], repeats: int, clock: Callable[[], float]) -> float:
+    began = clock()
     for _ in range(repeats):
         call()
-    return (perf_counter() - began) / repeats
+    return (clock() - began) / repeats
 
 
 # Reports

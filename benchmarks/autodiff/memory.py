@@ -18,7 +18,7 @@ from benchmarks.autodiff import contenders as of
 from benchmarks.autodiff.networks import NETWORKS, ROW, build, onnx_file
 from benchmarks.interleave import Pace, markdown
 
-__all__ = ["main"]
+__all__ = ["main", "peak_over"]
 
 BATCHES = (1, 8)
 _RUNS = 3
@@ -61,9 +61,7 @@ def _measure(name: str, batch: int, who: str) -> float:
     before = [0]
 
     def loaded() -> None:
-        ctypes.CDLL(None).malloc_trim(0)  # what loading has freed is not there to be used again
-        before[0] = _resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        before[0] = _settled()
 
     if who == of.OURS:
         run: Callable[[], object] = of.ours(onnx_file(name), x, loaded)
@@ -76,6 +74,21 @@ def _measure(name: str, batch: int, who: str) -> float:
     for _ in range(_RUNS):
         run()
     return (_resident("VmHWM") - before[0]) / 1024
+
+
+def peak_over(run: Callable[[], object]) -> float:
+    """How many MiB the resident set rises by at its peak while something runs."""
+    before = _settled()
+    run()
+    return (_resident("VmHWM") - before) / 1024
+
+
+def _settled() -> int:
+    """What is resident, in kB; the peak starts anew from there."""
+    ctypes.CDLL(None).malloc_trim(0)  # what loading has freed is not there to be used again
+    before = _resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return before
 
 
 def _resident(field: str) -> int:

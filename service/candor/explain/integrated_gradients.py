@@ -45,13 +45,23 @@ class _Line:
 class _Integral:
     """What is known of one integral after some of its nodes.
 
-    `values` are attributions of the explained value, as if the nodes to come averaged like those
-    that are done.
+    Attributes:
+        n_steps, n_done: nodes in all, and so far.
+        total: float64, the weighted sum of the gradients so far.
+        weight: of these together.
+        displacement: from the baseline to the row.
     """
 
     n_steps: int
     n_done: int
-    values: Array
+    total: Array
+    weight: float
+    displacement: Array
+
+    @property
+    def values(self) -> Array:
+        """Attributions of the explained value, as if nodes to come averaged like those done."""
+        return np.asarray(self.total / self.weight * self.displacement)
 
 
 def resolve_integrated_gradients(
@@ -117,17 +127,16 @@ def _integrate(subject: Subject, line: _Line, n_steps: int) -> Iterator[_Integra
     nodes, weights = gauss_legendre(n_steps)
     alphas = nodes.astype(np.float32)
     order = coarse_to_fine((n_steps,))
-    weighted: Array = np.zeros(())
+    total: Array = np.zeros(())
     weight = 0.0
     for part in subject.slices(n_steps):
         chosen = order[part]
         run = subject.path(
             line.x, line.baseline, alphas[chosen], line.toward, line.stands.explained
         )
-        summed = np.tensordot(weights[chosen], run.gradient.astype(np.float64), axes=1)
-        weighted = weighted + summed * run.displacement
+        total = total + np.tensordot(weights[chosen], run.gradient.astype(np.float64), axes=1)
         weight += float(weights[chosen].sum())
-        yield _Integral(n_steps, part.stop, weighted / weight)
+        yield _Integral(n_steps, part.stop, total, weight, run.displacement)
 
 
 def _is_enough(line: _Line, integral: _Integral, tolerance: float | None) -> bool:

@@ -1,7 +1,7 @@
 """LIME: a local linear model over segments that are kept or removed, or over drawn records.
 
 Draws, kernel and regression are those of the lime package (of series, of Lime-For-Time), so that
-equal probabilities give equal coefficients; the masking itself happens inside the model's graph.
+equal probabilities give equal coefficients.
 """
 
 import math

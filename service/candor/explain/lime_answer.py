@@ -9,12 +9,12 @@ from candor.explain.options import Lime
 from candor.explain.question import Question
 from candor.explain.segments import Segmentation
 from candor.explain.subject import Subject
-from candor.explain.surrogate import Surrogate, fit, top_k_stability
+from candor.explain.surrogate import Surrogate, regress, top_k_stability
 from candor.explain.target import Outcome, aim, outcome
 from candor.explain.trust import finite, map_warnings, named, numbers, trust_record
 from candor.result import Array, Attribution, Json
 
-__all__ = ["answer", "is_settled", "nothing_to_remove"]
+__all__ = ["TOP_K", "answer", "is_settled", "nothing_to_remove"]
 
 TOP_K = 5
 
@@ -85,7 +85,7 @@ def _fitted(samples: Samples, values: Array) -> tuple[int, Surrogate, float]:
     unknown = samples.index >= len(values)
     n_samples = int(np.argmax(unknown)) if unknown.any() else len(unknown)
     known = values[samples.index[:n_samples]]
-    surrogate = fit(samples.design[:n_samples], known, samples.weights[:n_samples])
+    surrogate = regress(samples.factors(n_samples), known)
     stability = top_k_stability(surrogate, min(TOP_K, samples.segmentation.n), samples.options.seed)
     return n_samples, surrogate, stability
 

@@ -1,18 +1,20 @@
 """What LIME fits its linear model on: the samples of one row, drawn before any of them is run."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from candor.explain.fills import segment_baseline
+from candor.explain.kept import Kept
 from candor.explain.layout import over_row
 from candor.explain.options import Lime
 from candor.explain.question import Question
-from candor.explain.sampling import check_cells, distinct_masks, draw_masks
+from candor.explain.sampling import Draws, check_cells, distinct_masks, drawn
 from candor.explain.segments import Segmentation
 from candor.explain.subject import Subject
-from candor.explain.surrogate import distance_weights, kernel_weights
+from candor.explain.surrogate import Factors, distance_weights, factorise, kernel_weights
 from candor.explain.tabular import conditions, draw_records, unseen
 from candor.result import Array, Scores
 
@@ -26,9 +28,7 @@ class Samples:
     Attributes:
         options: resolved.
         segmentation: of the row.
-        design: [m, s], what the linear model sees of each sample: bool, which segments it keeps; of
-            drawn records numbers.
-        weights: float64 [m], how near each is to the row.
+        factors: of the linear model on the first so many of m samples.
         index: int [m], the run that answers each.
         n_runs: how many rows go through the model, the unperturbed one first.
         run: what the model says of some of them.
@@ -39,8 +39,7 @@ class Samples:
 
     options: Lime
     segmentation: Segmentation
-    design: Array
-    weights: Array
+    factors: Callable[[int], Factors]
     index: Array
     n_runs: int
     run: Callable[[slice], Scores]
@@ -78,30 +77,39 @@ def _masks(
     x, geometry, positions = question.x, subject.geometry, segmentation.positions
     baseline = segment_baseline(x, positions, options.baseline, geometry, options.seed)
     still = bool(np.array_equal(baseline, x))
-    masks = (
-        np.ones((1, segmentation.n), dtype=bool)  # whatever is removed, the row stays what it is
-        if still
-        else draw_masks(
+    width = options.kernel_width or 0.0
+    if still:  # whatever is removed, the row stays what it is
+        whole = np.ones((1, segmentation.n), dtype=bool)
+        draws = Draws(whole, *distinct_masks(whole))
+    else:
+        draws = drawn(
             geometry.kind,
             segmentation.n,
             options.n_samples,
             options.seed,
             segmentation.n_channels,
         )
-    )
-    distinct, index = distinct_masks(masks)
     # the graph's Gather knows no -1; what is never removed equals its baseline, so any mask will do
     segments = over_row(np.maximum(positions, 0).astype(np.int64), x, geometry)
     return Samples(
         options,
         segmentation,
-        design=masks,
-        weights=kernel_weights(masks, options.kernel_width or 0.0),
-        index=index,
-        n_runs=len(distinct),
-        run=lambda part: subject.perturb(x, baseline, segments, distinct[part]),
+        factors=lambda n: _factors(draws.masks[:n], width),
+        index=draws.runs,
+        n_runs=len(draws.distinct),
+        run=lambda part: subject.perturb(x, baseline, segments, draws.distinct[part]),
         still=still,
     )
+
+
+_FACTORS: Kept[Factors] = Kept(32 * 2**20)
+"""Of the whole process, by the masks themselves."""
+
+
+def _factors(masks: Array, width: float) -> Factors:
+    content = hashlib.blake2b(masks.tobytes(), digest_size=16).digest()
+    key = (masks.shape, content, width)
+    return _FACTORS.get(key, lambda: factorise(masks, kernel_weights(masks, width)))
 
 
 def _records(
@@ -109,17 +117,17 @@ def _records(
 ) -> Samples:
     geometry, row = subject.geometry, question.x[0]
     check_cells(options.n_samples, segmentation.n)
-    drawn = draw_records(
+    found = draw_records(
         geometry.columns, row, options.n_samples, options.seed, discretise=options.discretise
     )
-    records = drawn.records.astype(row.dtype)
+    records = found.records.astype(row.dtype)
+    weights = distance_weights(found.design, options.kernel_width or 0.0)
     names = geometry.features
     strange = unseen(geometry.columns, names, row)
     return Samples(
         options,
         segmentation,
-        design=drawn.design,
-        weights=distance_weights(drawn.design, options.kernel_width or 0.0),
+        factors=lambda n: factorise(found.design[:n], weights[:n]),
         index=np.arange(options.n_samples),
         n_runs=options.n_samples,
         run=lambda part: subject.predict(records[part]),

@@ -6,14 +6,16 @@ legacy generator because lime's do; with lime's seed they are lime's masks, bit 
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from candor.errors import TooLarge
+from candor.explain.kept import Kept
 from candor.explain.subject import Kind
 from candor.result import Array
 
-__all__ = ["check_cells", "distinct_masks", "draw_masks"]
+__all__ = ["Draws", "check_cells", "distinct_masks", "draw_masks", "drawn"]
 
 _MOST_CELLS = 10_000_000
 """Of the mask matrix; it is held in memory as float64 while the surrogate is fitted."""
@@ -30,6 +32,38 @@ def check_cells(n_samples: int, n_segments: int) -> None:
             f"{n_samples} samples of {n_segments} segments are too many together; "
             f"use n_samples of at most {_MOST_CELLS // n_segments}"
         )
+
+
+class Draws(NamedTuple):
+    """Masks, and which of them have to be run.
+
+    Attributes:
+        masks: bool [m, s]: True keeps the segment.
+        distinct: those without repetition, in order of first appearance.
+        runs: int [m], each mask's row in `distinct`.
+    """
+
+    masks: Array
+    distinct: Array
+    runs: Array
+
+
+_DRAWS: Kept[Draws] = Kept(16 * 2**20)
+"""Of the whole process: with the seed that is usual, every text of ten words has the same masks."""
+
+
+def drawn(kind: Kind, n_segments: int, n_samples: int, seed: int, n_channels: int = 1) -> Draws:
+    """Draw masks as `draw_masks`, or remember them; the answer is shared and read-only.
+
+    Raises:
+        TooLarge: more samples than memory should hold for that many segments.
+    """
+
+    def make() -> Draws:
+        masks = draw_masks(kind, n_segments, n_samples, seed, n_channels)
+        return Draws(masks, *distinct_masks(masks))
+
+    return _DRAWS.get((kind, n_segments, n_samples, seed, n_channels), make)
 
 
 def draw_masks(

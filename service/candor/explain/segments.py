@@ -15,7 +15,7 @@ from candor.explain.layout import position_shape
 from candor.explain.options import Lime, SegmentsKind
 from candor.explain.question import Question
 from candor.explain.subject import Geometry, Kind
-from candor.explain.superpixels import CUTS, consecutive
+from candor.explain.superpixels import consecutive, picture_cut
 from candor.result import Array
 
 __all__ = ["MOST_SEGMENTS", "Segmentation", "cut", "is_apart", "segments_kind"]
@@ -82,7 +82,7 @@ def cut(question: Question, options: Lime, geometry: Geometry) -> Segmentation:
         kind = "given"
     elif geometry.kind == "image":
         kind = str(segments_kind(options, geometry))
-        positions = CUTS.get(row, kind, options.n_segments, geometry)
+        positions = picture_cut(row, kind, options.n_segments, geometry)
     else:
         kind, divide = _DIVISIONS[geometry.kind, segments_kind(options, geometry)]
         positions = divide(row, options.n_segments, geometry)

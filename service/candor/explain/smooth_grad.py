@@ -65,7 +65,8 @@ def smooth_grad(
     top = int(run.scores.score[0].argmax())
     for part in subject.slices(n_samples):
         drawn = generator.standard_normal((part.stop - part.start, *run.value.shape[1:]))
-        noise = without_padding(drawn * scale, question.x, subject.geometry)
+        drawn *= scale
+        noise = without_padding(drawn, question.x, subject.geometry)
         noisy = subject.noisy(question.x, noise.astype(np.float32), toward, explained)
         mean = _Mean(
             part.stop,

@@ -5,8 +5,8 @@ the *explained value* is what gradients are taken to: the input itself, or, wher
 token ids, the output of the embedding.
 """
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias
 
 from candor.result import (
     Array,
@@ -20,7 +20,23 @@ from candor.result import (
     Scores,
 )
 
-__all__ = ["CamFormula", "Geometry", "GradientRun", "Kind", "NoisyRun", "PathRun", "Subject"]
+__all__ = [
+    "CamFormula",
+    "Covered",
+    "Geometry",
+    "GradientRun",
+    "Kind",
+    "NoisyRun",
+    "PathRun",
+    "Subject",
+]
+
+Covered: TypeAlias = Callable[[Array], Scores]
+"""Windows, int64 [m, 2, axes] -> scores of one row with each of them covered.
+
+A window is one of those announced, [low, high) along each axis of the positions, or [0, 0), which
+covers nothing.
+"""
 
 
 class Subject(Protocol):
@@ -78,13 +94,23 @@ class Subject(Protocol):
         ...
 
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
-        """Scores of m perturbations of one row; the masking happens inside the graph.
+        """Scores of m perturbations of one row; no more than bits go to a device.
 
         Args:
             x: [1, ...], the row.
             baseline: [1, ...], same shape: what stands where a segment is absent.
             segments: int64, the row's shape or broadcastable to it: which segment holds a position.
             masks: bool [m, s]: True keeps the segment.
+        """
+        ...
+
+    def covered(self, x: Array, baseline: Array, windows: Array) -> Covered | None:
+        """What `perturb` says of windows, where the model can say it cheaper; else None.
+
+        Args:
+            x: [1, ...], the row; it may be run.
+            baseline: [1, ...], same shape: what stands where a window is.
+            windows: int64 [m, 2, axes], those that will be asked about, none empty.
         """
         ...
 

@@ -1,20 +1,17 @@
 """Cut a picture into regions, once for each picture."""
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import skimage.segmentation
 
+from candor.explain.kept import Kept
 from candor.explain.subject import Geometry
 from candor.result import Array
 
-__all__ = ["CUTS", "Cuts", "consecutive"]
-
-_KEPT_CUTS = 64
+__all__ = ["consecutive", "picture_cut"]
 
 
 def consecutive(labels: Array) -> Array:
@@ -64,33 +61,21 @@ def _picture(row: Array, geometry: Geometry) -> Array:
     return np.ascontiguousarray((picture - low) / (high - low) if high > low else picture - low)
 
 
-class Cuts:
-    """The latest segmentations by content: the same picture is often explained again."""
+def picture_cut(row: Array, kind: str, n_segments: int, geometry: Geometry) -> Array:
+    """Cut a picture, or remember how: the same one is often explained again.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: OrderedDict[bytes, Array] = OrderedDict()
-        self._lock = threading.Lock()
+    Returns:
+        int32 [h, w], shared and read-only.
+    """
+    about = f"{kind} {n_segments} {row.shape} {row.dtype} {geometry.channel_axis}"
+    content = hashlib.blake2b(row.tobytes(), digest_size=16)
+    content.update(about.encode())
 
-    def get(self, row: Array, kind: str, n_segments: int, geometry: Geometry) -> Array:
-        """Cut a picture, or remember how; the answer is shared and read-only, int32 [h, w]."""
-        about = f"{kind} {n_segments} {row.shape} {row.dtype} {geometry.channel_axis}"
-        content = hashlib.blake2b(row.tobytes(), digest_size=16)
-        content.update(about.encode())
-        key = content.digest()
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        labels = _PICTURE_CUTTERS[kind](_picture(row, geometry), n_segments)
-        positions = consecutive(labels)
-        positions.flags.writeable = False
-        with self._lock:
-            self._kept[key] = positions
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        return positions
+    def cut() -> tuple[Array]:
+        return (consecutive(_PICTURE_CUTTERS[kind](_picture(row, geometry), n_segments)),)
+
+    return _CUTS.get(content.digest(), cut)[0]
 
 
-CUTS = Cuts(_KEPT_CUTS)
-"""Of the whole process."""
+_CUTS: Kept[tuple[Array]] = Kept(32 * 2**20)
+"""Of the whole process; 160 pictures of 224 x 224."""

@@ -4,12 +4,23 @@ Everything comes from one set of samples: no figure costs a further model evalua
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from candor.explain.kept import Kept
 from candor.result import Array
 
-__all__ = ["Surrogate", "distance_weights", "fit", "kernel_weights", "top_k_stability"]
+__all__ = [
+    "Factors",
+    "Surrogate",
+    "distance_weights",
+    "factorise",
+    "fit",
+    "kernel_weights",
+    "regress",
+    "top_k_stability",
+]
 
 _RIDGE = 1.0
 """Penalty on the coefficients, as in lime; the intercept is free."""
@@ -19,6 +30,7 @@ _NORMAL_95 = 1.959963984540054
 _REDRAWS = 200
 
 _BLOCK = 4096
+"""Samples whose numbers are float64 at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,8 @@ class Surrogate:
         r2: weighted R², as lime's score; None where the values do not vary.
         out_of_sample_r2: R² on each sample by the fit without it; None where undefined.
         intervals: float64 [s, 2], 95 % confidence of the coefficients over redraws of the samples.
-        influence: float64 [m, s], what each sample contributes to the coefficients' error.
+        pull: float64 [m], each sample's error, had it been left out, times its weight.
+        solved: float64 [m, s], times that: what each contributes to the coefficients' error.
         local_prediction: the value that the linear model gives the first sample.
     """
 
@@ -40,7 +53,8 @@ class Surrogate:
     r2: float | None
     out_of_sample_r2: float | None
     intervals: Array
-    influence: Array
+    pull: Array
+    solved: Array
     local_prediction: float
 
 
@@ -59,8 +73,51 @@ def distance_weights(design: Array, width: float) -> Array:
     return np.asarray(np.sqrt(np.exp(-squared / width**2)))
 
 
+class Factors(NamedTuple):
+    """What of a fit does not depend on the values.
+
+    Attributes:
+        design: [m, s], the samples as they were given.
+        mean: float64 [s], their weighted mean.
+        solved: float64 [m, s], each sample's pull on the coefficients, for a weight of one.
+        weights: float64 [m].
+        remaining: float64 [m], 1 - h, h the diagonal of the hat matrix; infinity where h is 1.
+    """
+
+    design: Array
+    mean: Array
+    solved: Array
+    weights: Array
+    remaining: Array
+
+
+def factorise(design: Array, weights: Array) -> Factors:
+    """Prepare fits on masks [m, s], or numbers in their place, with weights [m]."""
+    total = float(weights.sum())
+    n, n_segments = design.shape
+    blocks = _blocks(n)
+    mean = np.sum([weights[at] @ design[at].astype(np.float64) for at in blocks], axis=0) / total
+    system = _RIDGE * np.eye(n_segments)
+    for at in blocks:
+        centred = design[at] - mean
+        system += (centred * weights[at, None]).T @ centred
+    solved, leverage = np.empty((n, n_segments)), np.empty(n)
+    for at in blocks:
+        centred = design[at] - mean
+        solved[at] = np.linalg.solve(system, centred.T).T
+        leverage[at] = weights[at] * (1.0 / total + np.einsum("ms,ms->m", solved[at], centred))
+    # a lone sample determines its own fit (h = 1): left out there is nothing, so it says nothing
+    remaining = np.where(leverage < 1.0 - 1e-12, 1.0 - leverage, np.inf)
+    return Factors(design, mean, solved, weights, remaining)
+
+
 def fit(masks: Array, values: Array, weights: Array) -> Surrogate:
-    """Fit values [m] on masks [m, s], or numbers in their place, with weights [m].
+    """Fit values [m] on masks [m, s], or numbers in their place, with weights [m]."""
+    return regress(factorise(masks, weights), values)
+
+
+def regress(factors: Factors, values: Array) -> Surrogate:
+    """Fit values [m] on what was prepared.
 
     The coefficients are those of scikit-learn's `Ridge(alpha=1)`, hence of lime. Leaving one sample
     out needs no refit: its residual is e_i / (1 - h_ii), exactly, h the diagonal of the hat matrix
@@ -68,29 +125,23 @@ def fit(masks: Array, values: Array, weights: Array) -> Surrogate:
     intervals are from those residuals too: the sandwich estimate HC3 (MacKinnon and White 1985, J.
     Econometrics 29:305), which asks neither for equal variances nor for a linear truth.
     """
+    weights, solved = factors.weights, factors.solved
     total = float(weights.sum())
-    design = masks.astype(np.float64)
-    mean_mask = weights @ design / total
     # measured from the first sample, so that values that are all the same leave exactly nothing
     change = values - values[0]
     mean_change = float(weights @ change / total)
-    design -= mean_mask
     centred = change - mean_change
-    weighted = design * weights[:, None]
-    system = weighted.T @ design
-    system[np.diag_indices_from(system)] += _RIDGE
-    coefficients = np.linalg.solve(system, weighted.T @ centred)
-    residual = centred - design @ coefficients
+    coefficients = (weights * centred) @ solved
+    blocks = _blocks(len(values))
+    fitted = [(factors.design[at] - factors.mean) @ coefficients for at in blocks]
+    residual = centred - np.concatenate(fitted)
 
-    solved = np.linalg.solve(system, design.T).T
-    leverage = weights * (1.0 / total + np.einsum("ms,ms->m", solved, design))
-    # a lone sample determines its own fit (h = 1): left out there is nothing, so it says nothing
-    remaining = np.where(leverage < 1.0 - 1e-12, 1.0 - leverage, np.inf)
-    left_out = residual / remaining
-    influence = (weights * left_out)[:, None] * solved
-    spread = _NORMAL_95 * np.sqrt(np.einsum("ms,ms->s", influence, influence))
+    left_out = residual / factors.remaining
+    pull = weights * left_out
+    variance = np.sum([pull[at] ** 2 @ solved[at] ** 2 for at in blocks], axis=0)
+    spread = _NORMAL_95 * np.sqrt(variance)
 
-    intercept = float(values[0]) + mean_change - float(mean_mask @ coefficients)
+    intercept = float(values[0]) + mean_change - float(factors.mean @ coefficients)
     without_mean = centred / np.maximum(1.0 - weights / total, 1e-12)
     return Surrogate(
         coefficients=coefficients,
@@ -98,8 +149,9 @@ def fit(masks: Array, values: Array, weights: Array) -> Surrogate:
         r2=_share_explained(residual, centred, weights),
         out_of_sample_r2=_share_explained(left_out, without_mean, weights),
         intervals=np.stack([coefficients - spread, coefficients + spread], axis=1),
-        influence=influence,
-        local_prediction=intercept + float(masks[0] @ coefficients),
+        pull=pull,
+        solved=solved,
+        local_prediction=intercept + float(factors.design[0] @ coefficients),
     )
 
 
@@ -109,14 +161,31 @@ def top_k_stability(surrogate: Surrogate, k: int, seed: int) -> float:
     The redraws perturb each sample's influence by a standard normal multiplier (the wild bootstrap:
     Wu 1986, Ann. Statist. 14:1261; Mammen 1993, 21:255), so that none needs a fit.
     """
-    # numpy's current generator: this draw reproduces nobody else's
-    generator = np.random.default_rng(seed)
     redrawn = np.tile(surrogate.coefficients, (_REDRAWS, 1))
-    for start in range(0, len(surrogate.influence), _BLOCK):
-        block = surrogate.influence[start : start + _BLOCK]
-        redrawn += generator.standard_normal((_REDRAWS, len(block))) @ block
+    for at in _blocks(len(surrogate.pull)):
+        influence = surrogate.pull[at, None] * surrogate.solved[at]
+        redrawn += _multipliers(seed, at.start, len(influence)) @ influence
     chosen = _largest(surrogate.coefficients[None], k)
     return float((_largest(redrawn, k) & chosen).sum() / (k * _REDRAWS))
+
+
+_MULTIPLIERS: Kept[tuple[Array]] = Kept(16 * 2**20)
+
+
+def _multipliers(seed: int, start: int, n: int) -> Array:
+    """Normal multipliers of n samples from the given one, float64 [redraws, n]."""
+
+    def draw() -> tuple[Array]:
+        # numpy's current generator: this draw reproduces nobody else's
+        generator = np.random.default_rng([seed, start] if start else seed)
+        return (generator.standard_normal((_REDRAWS, n)),)
+
+    return _MULTIPLIERS.get((seed, start, n), draw)[0]
+
+
+def _blocks(n: int) -> list[slice]:
+    """So many samples at a time that what is made of them stays small."""
+    return [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
 
 
 def _largest(coefficients: Array, k: int) -> Array:

@@ -23,7 +23,9 @@ Figures by method:
                               from baseline to input|), relative_completeness_gap (the same as a
                               share of that change), change
   occlusion                   n_windows, n_unchanged (windows that hold the baseline already; not
-                              run), covered (share of positions that some window reached)
+                              run), n_seen (windows whose loss is known; the others of a part of
+                              the work count as the nearest seen), covered (share of positions that
+                              some window seen reached)
   lime                        n_samples, n_segments, segmentation, r2 (weighted, as lime's score),
                               out_of_sample_r2 (leave-one-out), intercept, local_prediction,
                               coefficients [s], intervals [[low, high] * s] (95 %), top_k,

@@ -138,6 +138,32 @@ def test_what_is_known_after_a_slice_covers_the_row_coarsely():
     np.testing.assert_array_equal(reports[-1].best().values, answer.values)
 
 
+def test_a_part_of_the_work_is_a_coarse_map_of_everything():
+    rows, columns = np.mgrid[:32, :32]
+    hill = np.exp(-((rows - 8) ** 2 + (columns - 20) ** 2) / 60)
+    subject = linear(np.stack([np.zeros_like(hill), hill])[:, None])
+    x = np.ones((1, 1, 32, 32), np.float32)
+    reports, answer = finish(occlusion(subject, Question(x, Target(1)), Occlusion((4, 4), (2, 2))))
+    parts = [report.best() for report in reports[2:]]
+    likeness = [np.corrcoef(part.values.ravel(), answer.values.ravel())[0, 1] for part in parts]
+    seen = [part.trust["figures"]["n_seen"] for part in parts]
+    assert seen == [part.trust["n_evaluations"] - 1 for part in parts]
+    assert seen[0] == 15
+    assert answer.trust["figures"]["n_seen"] == answer.trust["figures"]["n_windows"] == 225
+    assert (parts[0].values != 0).all()
+    assert likeness[0] > 0.5
+    assert likeness[seen.index(63)] > 0.9
+    assert likeness[-1] == pytest.approx(1)
+
+
+def test_features_not_seen_yet_are_no_ones_neighbours():
+    weights = np.ones((3, 30))
+    subject = linear(weights, geometry=Geometry("tabular", None))
+    reports, _ = finish(occlusion(subject, Question(np.ones((1, 30)), Target(1)), Occlusion()))
+    early = reports[1].best()
+    assert (early.values != 0).sum() == early.trust["figures"]["n_seen"] == 7
+
+
 def test_tokens_are_replaced_by_padding_one_by_one():
     embedding, weights = draw.normal(size=(10, 6)), draw.normal(size=(3, 5, 6))
     subject = linear(weights, geometry=Geometry("tokens", None, pad=0), embedding=embedding)

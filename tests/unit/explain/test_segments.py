@@ -1,5 +1,3 @@
-import threading
-
 import numpy as np
 import pytest
 import skimage
@@ -10,7 +8,7 @@ from candor.explain.options import Lime
 from candor.explain.question import Question
 from candor.explain.segments import cut
 from candor.explain.subject import Geometry
-from candor.explain.superpixels import Cuts
+from candor.explain.superpixels import picture_cut
 
 NCHW, NHWC = Geometry("image", 0), Geometry("image", 2)
 TOKENS = Geometry("tokens", None, pad=0)
@@ -185,35 +183,10 @@ def test_more_segments_than_can_be_explained_are_refused():
 
 
 def test_a_picture_is_cut_once_and_remembered_by_content():
-    cuts = Cuts(most=2)
     row = np.moveaxis(CAT, -1, 0)
-    first = cuts.get(row, "slic", 20, NCHW)
-    assert cuts.get(row.copy(), "slic", 20, NCHW) is first
-    other = cuts.get(row, "slic", 21, NCHW)
-    assert other is not first
-    assert cuts.get(row, "slic", 20, NCHW) is first
-    assert cuts.get(row + 0.1, "slic", 20, NCHW) is not first
-    assert cuts.get(row, "slic", 20, NCHW) is first, "used more recently than the other"
-    assert cuts.get(row, "slic", 21, NCHW) is not other, "only the latest two are kept"
+    first = picture_cut(row, "slic", 20, NCHW)
+    assert picture_cut(row.copy(), "slic", 20, NCHW) is first
+    assert picture_cut(row, "slic", 21, NCHW) is not first
+    assert picture_cut(row + 0.1, "slic", 20, NCHW) is not first
     with pytest.raises(ValueError, match="read-only"):
         first[0, 0] = 9
-
-
-def test_many_threads_may_cut_at_once():
-    cuts = Cuts(most=3)
-    rows = [np.random.default_rng(i).normal(size=(1, 12, 12)) for i in range(6)]
-    wanted = [Cuts(1).get(row, "slic", 9, NCHW) for row in rows]
-    wrong = []
-
-    def work(start):
-        for step in range(30):
-            at = (start + step) % len(rows)
-            if not np.array_equal(cuts.get(rows[at], "slic", 9, NCHW), wanted[at]):
-                wrong.append(at)
-
-    threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
