@@ -54,7 +54,7 @@ wanted() {
 }
 
 wrap() {
-    program=$(find "$cache/root/usr/bin" -name "$1")
+    program=$(find "$cache/root/usr/bin" "$cache/root/usr/sbin" -name "$1" 2>/dev/null)
     [ -n "$program" ] || return 1
     libraries=$(find "$cache/root" -type d -name '*-linux-gnu' | paste -sd: -)
     {
@@ -67,8 +67,9 @@ wrap() {
 tool() {
     [ ! -x "$cache/bin/$1" ] || return 0
     ! command -v "$1" >/dev/null || return 0
-    # promtool comes with a server that would start as a daemon: never installed, only unpacked.
-    if [ "$2" != prometheus ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    # Servers that would start as a daemon are never installed, only unpacked.
+    case $2 in prometheus | haproxy) daemon=yes ;; *) daemon= ;; esac
+    if [ -z "$daemon" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         install "$2" && return
     elif unpack "$2" "$1"; then
         return

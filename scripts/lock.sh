@@ -19,12 +19,13 @@ compile() {
 # are, which is what keeps versions still.
 cat requirements/build.txt requirements/dev.txt requirements/reference.txt \
     >requirements/everything.txt 2>/dev/null || :
-compile everything.txt pyproject.toml --extra serve \
+compile everything.txt pyproject.toml --extra serve --extra bulk \
     --group build --group dev --group reference "$@"
 compile serve.txt pyproject.toml --extra serve --constraints requirements/everything.txt
 compile cuda.txt pyproject.toml --extra cuda --group cuda-libraries \
     --constraints requirements/everything.txt
-compile dev.txt pyproject.toml --extra serve --group dev --constraints requirements/everything.txt
+compile dev.txt pyproject.toml --extra serve --extra bulk --group dev \
+    --constraints requirements/everything.txt
 compile build.txt --group build --constraints requirements/everything.txt
 compile reference.txt --group reference --constraints requirements/everything.txt
 # Programs in an environment of their own, so no part of the one resolution.

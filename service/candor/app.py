@@ -5,7 +5,6 @@ refuse new work, let what is in flight finish within `drain_s`.
 """
 
 import asyncio
-import ctypes
 import logging
 import signal
 import warnings
@@ -28,33 +27,26 @@ from candor.opening import (
     Doors,
     open_cache,
     open_doors,
+    open_frame,
+    open_jobs,
     open_keys,
     open_tls,
     secret_material,
 )
-from candor.result import ModelId
-from candor.runtime.joining import Batching
-from candor.runtime.model import Model, ModelPolicy, load_model
-from candor.runtime.repository import Folder
-from candor.runtime.session import SessionPolicy
+from candor.runtime.heap import keep_large_blocks
+from candor.runtime.model import Model
 from candor.runtime.store import Store
 from candor.settings import Settings
+from candor.stocking import following, open_store
+from candor.tracing import closing, open_tracing
 from candor.wire.call import Frame
 from candor.wire.health import Readiness
 from candor.wire.services import Services
 from candor.wire.triton_metrics import TritonMetrics
 
-__all__ = ["Service", "serve", "serving"]
+__all__ = ["Service", "serve", "serving", "working"]
 
 _LOG = logging.getLogger("candor.app")
-
-# glibc's names for what mallopt changes (malloc.h).
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_MALLOPT = (
-    (_M_MMAP_THRESHOLD, 32 * 2**20),
-    (_M_TRIM_THRESHOLD, 256 * 2**20),
-    (_M_TOP_PAD, 16 * 2**20),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,39 +76,64 @@ async def serving(settings: Settings) -> AsyncGenerator[Service, None]:
     metrics = Metrics(_registry())
     readiness = Readiness()
     keys = open_keys(settings)
-    frame = Frame(metrics, settings.max_message_bytes, keys, settings.max_json_bytes)
-    store = _store(settings, frame)
-    if settings.triton_metrics:
-        metrics.registry.register(TritonMetrics(store, frame))
-    await asyncio.to_thread(store.load_all)
+    tracing = open_tracing() if settings.traces else None
+    frame = open_frame(settings, metrics, keys, tracing)
+    async with (
+        closing(tracing),
+        working(settings, frame) as (engine, store),
+        open_jobs(settings, metrics) as jobs,
+    ):
+        if settings.triton_metrics:
+            metrics.registry.register(TritonMetrics(store, frame))
+        control = settings.repository_mode == "explicit"
+        services = Services(engine, jobs, store, readiness, frame, control)
+        async with open_doors(settings, services, tls) as doors:
+            readiness.set("ready")
+            try:
+                yield Service(doors, engine, store, readiness)
+            finally:
+                readiness.set("draining")
+                until = monotonic() + settings.drain_s
+                drained = asyncio.gather(
+                    engine.house.workers.drain(settings.drain_s), jobs.drain(settings.drain_s)
+                )
+                await doors.rpc.stop(settings.drain_s)
+                await drained
+                _LOG.info("drained", extra={"left_s": round(until - monotonic(), 3)})
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings, frame: Frame, only: str = ""
+) -> AsyncGenerator[tuple[Engine, Store[Model]], None]:
+    """The engine with its models, and no port, while the block runs.
+
+    Args:
+        settings: as of a service.
+        frame: told of every run.
+        only: the model to load; "" loads all.
+
+    Raises:
+        NotFound, InvalidModel: of `only`; of the others a broken one is only logged.
+        InvalidOption: a setting that cannot be followed.
+    """
+    store = open_store(settings, frame)
     limits = Limits(settings.workers, settings.predict_queue, settings.explain_queue)
     async with AsyncExitStack() as stack:
+        if only:
+            await asyncio.to_thread(store.load, only)
+        else:
+            await stack.enter_async_context(following(settings, store))
         secret = cache_secret(secret_material(settings))
-        cache = open_cache(settings, metrics, secret)
+        cache = open_cache(settings, frame.metrics, secret)
         stack.push_async_callback(cache.close)
         if not await cache.ping():
             _LOG.warning("Redis does not answer; serving without it until it does")
-        workers = Workers(limits, metrics)
+        workers = Workers(limits, frame.metrics)
         stack.push_async_callback(workers.close)
-        engine = Engine(
-            store,
-            House(cache, workers, metrics),
-            secret=secret,
-            budget_s=settings.explain_budget_ms / 1000 or None,
-        )
-        control = settings.repository_mode == "explicit"
-        services = Services(engine, store, readiness, frame, control)
-        doors = await stack.enter_async_context(open_doors(settings, services, tls))
-        readiness.set("ready")
-        try:
-            yield Service(doors, engine, store, readiness)
-        finally:
-            readiness.set("draining")
-            until = monotonic() + settings.drain_s
-            drained = asyncio.create_task(workers.drain(settings.drain_s))
-            await doors.rpc.stop(settings.drain_s)
-            await drained
-            _LOG.info("drained", extra={"left_s": round(until - monotonic(), 3)})
+        house = House(cache, workers, frame.metrics)
+        budget_s = settings.explain_budget_ms / 1000 or None
+        yield Engine(store, house, secret=secret, budget_s=budget_s), store
 
 
 def serve(settings: Settings) -> int:
@@ -128,7 +145,7 @@ def serve(settings: Settings) -> int:
     start_logging(settings.log_level)
     # Pillow warns of odd EXIF with a text of the picture's own: callers would fill our log.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    _keep_large_blocks()
+    keep_large_blocks()
     uvloop.run(_serve(settings))
     return 0
 
@@ -157,59 +174,9 @@ async def _serve(settings: Settings) -> None:
         _LOG.info("stopping", extra={"drain_s": settings.drain_s})
 
 
-def _store(settings: Settings, frame: Frame) -> Store[Model]:
-    metrics, statistics = frame.metrics, frame.statistics
-
-    def ran(model: ModelId, program: str, rows: int, seconds: float) -> None:
-        metrics.program_ran(model.name, program, rows, seconds)
-        statistics.ran(model, rows, seconds)
-
-    def load(folder: Folder) -> Model:
-        began = perf_counter()
-        model = load_model(folder, policy)
-        seconds = perf_counter() - began
-        metrics.model_loaded(model.id, model.provider, seconds)
-        _log_model("model loaded", model, provider=model.provider, seconds=round(seconds, 3))
-        return model
-
-    def drop(model: Model) -> None:
-        statistics.forget(model.id)
-        # The same file may be served on, loaded anew.
-        if all(entry.model is None or entry.model.id != model.id for entry in store.entries()):
-            metrics.model_unloaded(model.id, model.provider)
-        _log_model("model dropped", model)
-
-    policy = ModelPolicy(
-        session=SessionPolicy(settings.providers, settings.intra_op_threads),
-        max_image_pixels=settings.max_image_pixels,
-        on_run=ran,
-        batching=Batching(settings.max_batch_size, settings.max_queue_delay_ms / 1000),
-    )
-    store = Store(settings.model_root, load, model_name=settings.model_name, on_drop=drop)
-    return store
-
-
-def _log_model(event: str, model: Model, **fields: str | float) -> None:
-    identity = {"model": model.id.name, "version": model.id.version, "digest": model.id.digest}
-    _LOG.info(event, extra={**identity, **fields})
-
-
 def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
-
-
-def _keep_large_blocks() -> None:
-    """Let malloc keep the memory of large messages instead of returning it after each.
-
-    Page faults on fresh memory were half of the server's CPU time at 600 kB a message.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        for parameter, value in _MALLOPT:
-            libc.mallopt(parameter, value)
-    except (OSError, AttributeError):  # another libc: only slower
-        _LOG.debug("mallopt is not available")

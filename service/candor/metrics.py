@@ -6,70 +6,23 @@ reasons); a model that the store does not know is labelled `UNKNOWN_MODEL`.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
+from candor.families import declare
 from candor.result import ModelId
 
 __all__ = ["UNKNOWN_MODEL", "CacheOp", "CacheTier", "Metrics", "WorkClass"]
 
 WorkClass = Literal["interactive", "bulk"]
 CacheTier = Literal["memory", "redis"]
-CacheOp = Literal["get", "put"]
+CacheOp = Literal["get", "put", "lock"]
 
 UNKNOWN_MODEL: Final = "(unknown)"
 """Label of requests for models that do not exist, so that callers cannot mint label values."""
-
-_REQUEST_S: Final = (
-    # From a cached answer (under a millisecond) to a LIME of a large network; the bar of the
-    # cache (+1 ms, +3 ms) and of one slice (25 ms) are edges, so that they can be alerted on.
-    (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-)
-_QUEUE_S: Final = (
-    # A slot that is free answers in tens of microseconds; one slice is 25 ms.
-    (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30)
-)
-_PROGRAM_S: Final = (
-    # A tabular network takes 0.1 ms, ResNet-18 at 224 about 20 ms, a batch of 64 over a second.
-    (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
-)
-_CACHE_S: Final = (
-    # Memory answers in microseconds, Redis in a fraction of a millisecond; its timeout is 0.1 s.
-    (0.000005, 0.00002, 0.0001, 0.00025, 0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2)
-)
-_LOAD_S: Final = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
-_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_FIDELITY: Final = (
-    # R² and 1 - completeness gap live in 0..1; what is under a half is hardly an explanation, so
-    # the buckets are dense above it. A negative R² falls into the first bucket.
-    (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Families:
-    """The metric families, in the order of the design page."""
-
-    requests: Counter
-    request_seconds: Histogram
-    queue_seconds: Histogram
-    batch_size: Histogram
-    model_calls: Counter
-    program_seconds: Histogram
-    cache: Counter
-    cache_seconds: Histogram
-    cache_errors: Counter
-    cache_bytes: Gauge
-    inflight: Gauge
-    queue_depth: Gauge
-    shed: Counter
-    fidelity: Histogram
-    model_info: Gauge
-    model_load_seconds: Histogram
 
 
 class Metrics:
@@ -77,7 +30,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._families = _declare(registry)
+        self._families = declare(registry)
         self._redis_up: Gauge | None = None
 
     # Requests ---------------------------------------------------------------------------------
@@ -116,6 +69,16 @@ class Metrics:
         """Count work refused or dropped: `queue_full`, `crowded_out`, `deadline`, `draining`."""
         self._families.shed.labels(model, work_class, reason).inc()
 
+    # Jobs -------------------------------------------------------------------------------------
+
+    def jobs(self, state: str, change: Literal[1, -1]) -> None:
+        """Move the number of jobs in a state by one; `engine.jobs.memory` owns the balance."""
+        self._families.jobs.labels(state).inc(change)
+
+    def job_ended(self, state: str) -> None:
+        """Count a job that has ended so."""
+        self._families.jobs_ended.labels(state).inc()
+
     # Models -----------------------------------------------------------------------------------
 
     def batch(self, model: str, rows: int) -> None:
@@ -136,6 +99,14 @@ class Metrics:
         """Take a model version's info away; unknown ones are ignored by Prometheus' client."""
         self._families.model_info.remove(model.name, model.version, model.digest, provider)
 
+    def model_memory(self, size_bytes: Callable[[], int]) -> None:
+        """Say where to ask what all models take in memory; asked whenever somebody looks."""
+        self._families.model_memory.set_function(size_bytes)
+
+    def program_unloaded(self, model: str, program: str) -> None:
+        """Count a program that had to make room; `predict` is the model itself."""
+        self._families.model_unloads.labels(model, program).inc()
+
     def fidelity(self, model: str, method: str, value: float) -> None:
         """Record how far an explanation may be trusted, 1 at best (R², 1 - gap, correlation)."""
         self._families.fidelity.labels(model, method).observe(value)
@@ -149,6 +120,10 @@ class Metrics:
     def cache_error(self, tier: CacheTier, reason: str, count: int = 1) -> None:
         """Count what went wrong in the cache and was served regardless."""
         self._families.cache_errors.labels(tier, reason).inc(count)
+
+    def cache_lock(self, outcome: str) -> None:
+        """Count: `computed`, `waited`, `took_over`, `hurried`, `unreachable` (docs/caching.md)."""
+        self._families.cache_locks.labels(outcome).inc()
 
     def cache_bytes(self, tier: CacheTier, size: int) -> None:
         """Set what a tier holds at the moment."""
@@ -173,70 +148,3 @@ class Metrics:
                 registry=self.registry,
             )
         self._redis_up.set(1 if up else 0)
-
-
-def _declare(registry: CollectorRegistry) -> _Families:
-    def counter(name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=registry)
-
-    def gauge(name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=registry)
-
-    def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, labels, buckets=buckets, registry=registry)
-
-    # One row a metric: name, help, labels.
-    # fmt: off
-    return _Families(
-        requests=counter(
-            "candor_requests_total", "Answers by model, version, method and status code.",
-            "model", "version", "method", "code"),
-        request_seconds=histogram(
-            "candor_request_seconds",
-            "Time from the request's arrival to the method's answers, written.",
-            "model", "method", buckets=_REQUEST_S),
-        queue_seconds=histogram(
-            "candor_queue_seconds", "Time that work waited before it first ran.",
-            "model", "class", buckets=_QUEUE_S),
-        batch_size=histogram(
-            "candor_batch_size", "Rows in one run of interactive work.",
-            "model", buckets=_ROWS),
-        model_calls=counter(
-            "candor_model_calls_total", "Rows run, by program.",
-            "model", "program"),
-        program_seconds=histogram(
-            "candor_program_seconds", "Duration of one ONNX Runtime run, by program.",
-            "model", "program", buckets=_PROGRAM_S),
-        cache=counter(
-            "candor_cache_total", "Answers by kind and by where they came from.",
-            "kind", "status"),
-        cache_seconds=histogram(
-            "candor_cache_seconds", "Duration of one cache operation, failed ones included.",
-            "tier", "op", buckets=_CACHE_S),
-        cache_errors=counter(
-            "candor_cache_errors_total", "Cache failures by reason; each was served as a miss.",
-            "tier", "reason"),
-        cache_bytes=gauge(
-            "candor_cache_bytes", "Bytes that a cache tier holds.",
-            "tier"),
-        inflight=gauge(
-            "candor_inflight", "Requests in the house, by class of work.",
-            "class"),
-        queue_depth=gauge(
-            "candor_queue_depth", "Pieces of work that wait for a slot.",
-            "model", "class"),
-        shed=counter(
-            "candor_shed_total", "Work refused or dropped, by reason.",
-            "model", "class", "reason"),
-        fidelity=histogram(
-            "candor_explanation_fidelity",
-            "How faithful explanations were: R², 1 - completeness gap, or a correlation.",
-            "model", "method", buckets=_FIDELITY),
-        model_info=gauge(
-            "candor_model_info", "1 for each model version that is served.",
-            "model", "version", "digest", "provider"),
-        model_load_seconds=histogram(
-            "candor_model_load_seconds", "Time to load one model version.",
-            buckets=_LOAD_S),
-    )
-    # fmt: on

@@ -7,13 +7,23 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from candor.engine.digest import cache_secret
+from candor.engine.jobs.keeper import Keeper
+from candor.engine.jobs.ledger import Jobs, Kept
+from candor.engine.jobs.memory import Bounds, Memory
+from candor.engine.jobs.reader import Reader
+from candor.engine.jobs.shelf import Shelf
 from candor.engine.redis_cache import RedisCache
-from candor.engine.redis_client import open_redis
+from candor.engine.redis_client import RedisClient, open_redis
+from candor.engine.redis_locks import RedisLocks
 from candor.engine.tiers import Tiers, memory_tier
 from candor.errors import InvalidOption
 from candor.metrics import Metrics
 from candor.settings import Settings
+from candor.spans import Tracer
+from candor.wire.call import Frame
 from candor.wire.http import http_app, metrics_app, serving_http
 from candor.wire.keys import KeyRing
 from candor.wire.rest import rest_routes
@@ -21,7 +31,19 @@ from candor.wire.server import GrpcServer, start_grpc, start_health
 from candor.wire.services import Services
 from candor.wire.tls import TlsFiles, TlsPorts
 
-__all__ = ["Doors", "open_cache", "open_doors", "open_keys", "open_tls", "secret_material"]
+__all__ = [
+    "Doors",
+    "open_cache",
+    "open_doors",
+    "open_frame",
+    "open_jobs",
+    "open_keys",
+    "open_tls",
+    "secret_material",
+]
+
+_JOB_PATIENCE: Final = 20
+"""How much longer than the cache jobs wait for Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +121,21 @@ def open_keys(settings: Settings) -> KeyRing | None:
     return KeyRing(Path(settings.api_keys_file)) if settings.api_keys_file else None
 
 
+def open_frame(
+    settings: Settings, metrics: Metrics, keys: KeyRing | None, tracer: Tracer | None
+) -> Frame:
+    """What all calls share."""
+    return Frame(
+        metrics,
+        settings.max_message_bytes,
+        keys,
+        settings.max_json_bytes,
+        tracer=tracer,
+        slow_s=settings.slow_ms / 1000,
+        log_share=settings.log_share,
+    )
+
+
 def open_cache(settings: Settings, metrics: Metrics, secret: bytes) -> Tiers:
     """The tiers of the cache; connects to nothing yet.
 
@@ -106,22 +143,52 @@ def open_cache(settings: Settings, metrics: Metrics, secret: bytes) -> Tiers:
         InvalidOption: `redis_url` is none, or `redis_password_file` cannot be read.
     """
     memory = memory_tier(settings.cache_memory_bytes, settings.cache_ttl_s)
-    redis = None
+    redis, locks = None, None
     if settings.redis_url:
-        try:
-            password_file = _readable("redis_password_file", settings.redis_password_file)
-            client = open_redis(settings.redis_url, settings.redis_timeout_ms / 1000, password_file)
-        except ValueError as error:
-            # The URL may hold a password: it is not repeated.
-            raise InvalidOption(f"redis_url is not one that Redis understands: {error}") from error
+        timeout_s = settings.redis_timeout_ms / 1000
+        client = _redis(settings, timeout_s)
         redis = RedisCache(
             client,
             metrics,
             namespace=settings.cache_namespace,
             ttl_s=settings.cache_ttl_s,
-            timeout_s=settings.redis_timeout_ms / 1000,
+            timeout_s=timeout_s,
         )
-    return Tiers(memory, redis, metrics, secret)
+        if settings.cache_lock:
+            locks = RedisLocks(
+                client, metrics, namespace=settings.cache_namespace, timeout_s=timeout_s
+            )
+    return Tiers(memory, redis, metrics, secret, locks)
+
+
+@asynccontextmanager
+async def open_jobs(settings: Settings, metrics: Metrics) -> AsyncGenerator[Jobs, None]:
+    """The jobs of this server while the block runs, with a connection of their own to Redis.
+
+    Raises:
+        InvalidOption: as `open_cache`.
+    """
+    secret = cache_secret(secret_material(settings))
+    bounds = Bounds(settings.job_limit, settings.job_memory_bytes, settings.job_ttl_s)
+    memory = Memory(bounds, metrics)
+    kept = None
+    if settings.redis_url:
+        # Answers of many megabytes take their time, and nobody's request waits for them.
+        timeout_s = _JOB_PATIENCE * settings.redis_timeout_ms / 1000
+        shelf = Shelf(
+            _redis(settings, timeout_s),
+            namespace=settings.cache_namespace,
+            ttl_s=settings.job_ttl_s,
+            timeout_s=timeout_s,
+        )
+        reader = Reader(shelf, metrics, secret)
+        keeper = Keeper(shelf, memory, reader, secret=secret, lost_s=settings.job_lost_s)
+        kept = Kept(reader, keeper)
+    jobs = Jobs(memory, kept, slots=settings.workers, secret=secret)
+    try:
+        yield jobs
+    finally:
+        await jobs.close()
 
 
 def secret_material(settings: Settings) -> bytes:
@@ -132,6 +199,15 @@ def secret_material(settings: Settings) -> bytes:
     """
     path = _readable("cache_key_file", settings.cache_key_file)
     return path.read_bytes() if path else settings.cache_namespace.encode()
+
+
+def _redis(settings: Settings, timeout_s: float) -> RedisClient:
+    try:
+        password_file = _readable("redis_password_file", settings.redis_password_file)
+        return open_redis(settings.redis_url, timeout_s, password_file)
+    except ValueError as error:
+        # The URL may hold a password: it is not repeated.
+        raise InvalidOption(f"redis_url is not one that Redis understands: {error}") from error
 
 
 def _readable(setting: str, given: str) -> Path | None:

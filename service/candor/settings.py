@@ -23,6 +23,7 @@ from candor.values import (
     one_of,
     positive,
     seconds,
+    share,
 )
 
 __all__ = ["ENVIRONMENT_PREFIX", "SETTINGS", "Setting", "Settings", "load_settings"]
@@ -50,8 +51,12 @@ class Settings:
     )
     repository_mode: str = _setting(
         "none",
-        one_of("none", "explicit"),
-        "explicit: models may be loaded and unloaded on request; none: they stay as at the start",
+        one_of("none", "poll", "explicit"),
+        "none: models stay as at the start; poll: they follow what is on the disk; explicit: they "
+        "may be loaded and unloaded on request",
+    )
+    repository_poll_s: float = _setting(
+        5.0, seconds, "how often poll looks at the disk; a change counts when seen twice", "s"
     )
     providers: tuple[str, ...] = _setting(
         ("cuda", "cpu"),
@@ -59,12 +64,7 @@ class Settings:
         "ONNX Runtime providers in order of preference; absent ones are skipped",
     )
     intra_op_threads: int = _setting(1, positive, "threads inside one ONNX Runtime run", "threads")
-    workers: int = _setting(
-        usable_cores,
-        positive,
-        "ONNX Runtime runs at the same time",
-        "threads",
-    )
+    workers: int = _setting(usable_cores, positive, "ONNX Runtime runs at the same time", "threads")
     max_batch_size: int = _setting(
         32,
         positive,
@@ -122,9 +122,7 @@ class Settings:
         0, not_negative, "time after which a long explanation returns its best; 0: none", "ms"
     )
     redis_url: str = _setting(
-        "",
-        str,
-        "redis://, rediss:// or unix://, +sentinel or +cluster too; empty: memory only",
+        "", str, "redis://, rediss:// or unix://, +sentinel or +cluster too; empty: memory only"
     )
     redis_password_file: str = _setting(
         "", str, "file with Redis' password, read for every connection; empty: as the URL says"
@@ -140,8 +138,43 @@ class Settings:
         "", str, "file with the secret that keys the cache; empty: derived from the namespace"
     )
     cache_ttl_s: float = _setting(86400.0, seconds, "how long an answer stays cached", "s")
+    cache_lock: bool = _setting(
+        default=False,
+        parse=flag,
+        help_="whether replicas of one Redis compute a long explanation once, by a lock in it",
+    )
     cache_memory_bytes: int = _setting(
         256 * 2**20, not_negative, "memory tier of the cache; 0 turns it off", "bytes"
+    )
+    model_memory_bytes: int = _setting(
+        0,
+        not_negative,
+        "memory of models and programs, over which idle ones are unloaded until needed; 0: any",
+        "bytes",
+    )
+    job_limit: int = _setting(
+        64, not_negative, "jobs that wait or run on this server; 0: it takes on none", "jobs"
+    )
+    job_memory_bytes: int = _setting(
+        256 * 2**20, positive, "memory of the requests and answers of jobs", "bytes"
+    )
+    job_ttl_s: float = _setting(3600.0, seconds, "how long a job is kept when it has ended", "s")
+    job_lost_s: float = _setting(
+        10.0,
+        seconds,
+        "how long a server gives Redis no sign of life until its jobs count as lost",
+        "s",
+    )
+    traces: bool = _setting(
+        default=False,
+        parse=flag,
+        help_="whether requests are traced, as OpenTelemetry's OTEL_* variables say",
+    )
+    slow_ms: int = _setting(
+        0, not_negative, "calls that take longer are logged with their stages; 0: none", "ms"
+    )
+    log_share: float = _setting(
+        0.0, share, "share of the calls that went well of which a line is logged, 0 to 1"
     )
     drain_s: float = _setting(30.0, seconds, "time that work in flight has after SIGTERM", "s")
     log_level: str = _setting("info", str.lower, "debug, info, warning or error")

@@ -13,6 +13,7 @@ __all__ = [
     "one_of",
     "positive",
     "seconds",
+    "share",
 ]
 
 _FLAGS: Mapping[str, bool] = MappingProxyType({"true": True, "1": True, "false": False, "0": False})
@@ -36,6 +37,17 @@ def seconds(text: str) -> float:
         value = -1.0
     if not 0 <= value < 10**9:
         raise ValueError("expected a number of seconds, 0 or more")
+    return value
+
+
+def share(text: str) -> float:
+    """A part of a whole."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError("expected a number from 0 to 1")
     return value
 
 

@@ -77,6 +77,9 @@ class TorchSubject:
         keep = np.take(masks, np.broadcast_to(segments, x.shape[1:]), axis=1)
         return self.predict(np.where(keep, x, baseline))
 
+    def covered(self, x: Array, baseline: Array, windows: Array) -> None:
+        return None
+
     def slices(self, n: int) -> Iterator[slice]:
         for start in range(0, n, self.slice_size):
             yield slice(start, min(start + self.slice_size, n))

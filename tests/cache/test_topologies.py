@@ -10,6 +10,7 @@ from cache.redis_server import RedisServer, binary, free_port
 from cache.tier import redis_rig
 from candor.engine.deadline import Deadline
 from candor.engine.redis_client import open_redis
+from candor.engine.redis_locks import RedisLocks
 from candor.explain.options import Gradient, Lime, Occlusion
 from unit.engine.builders import explain_request, rows
 
@@ -149,6 +150,15 @@ async def test_a_cluster_keeps_each_answer_where_it_belongs(cluster):
         held = [len(client.keys("candor:*")) for client in clients]
         assert sum(held) == 30
         assert all(held)
+
+        # Locks lie where their names belong, and are given back by who has them only.
+        locks = RedisLocks(one.cache._redis._client, one.metrics, namespace="tests", timeout_s=5)
+        for number in range(10):
+            assert await locks.take(f"{number}", "ours", 60)
+            assert not await locks.take(f"{number}", "theirs", 60)
+            assert not await locks.give_back(f"{number}", "theirs")
+            assert await locks.renew(f"{number}", "ours", 90)
+            assert await locks.give_back(f"{number}", "ours")
 
         # A node dies: what it held is worked out again, and nothing fails.
         nodes[0].kill()

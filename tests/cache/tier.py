@@ -6,8 +6,10 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from candor.engine.leases import LEASE_S
 from candor.engine.redis_cache import RedisCache
 from candor.engine.redis_client import open_redis
+from candor.engine.redis_locks import RedisLocks
 from candor.metrics import Metrics
 from unit.engine.builders import LinearModel, Rig, rig
 
@@ -27,6 +29,24 @@ def redis_tier(
     settings = {"namespace": "tests", "ttl_s": 60.0, "cooldown_s": COOLDOWN_S} | changes
     client = open_redis(url, timeout_s, password_file)
     return RedisCache(client, metrics, timeout_s=timeout_s, **settings)
+
+
+@asynccontextmanager
+async def locking_rig(
+    url: str, model: LinearModel, *, lease_s: float = LEASE_S
+) -> AsyncIterator[Rig]:
+    """A new replica that computes long explanations once together with the others."""
+    metrics = Metrics(CollectorRegistry())
+    redis = redis_tier(url, metrics)
+    client = open_redis(url, TIMEOUT_S)
+    locks = RedisLocks(client, metrics, namespace="tests", timeout_s=TIMEOUT_S)
+    try:
+        async with rig(model, metrics=metrics, redis=redis, locks=locks) as built:
+            assert built.cache.leases is not None
+            built.cache.leases._lease_s = lease_s
+            yield built
+    finally:
+        await client.aclose()
 
 
 @asynccontextmanager

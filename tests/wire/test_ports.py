@@ -33,7 +33,7 @@ async def start(address, tmp_path):
     store = Store(tmp_path, lambda folder: None)
     frame = Frame(Metrics(CollectorRegistry()), 1000)
     # No request comes, so no engine is needed.
-    return await start_grpc(address, Services(None, store, Readiness(), frame))
+    return await start_grpc(address, Services(None, None, store, Readiness(), frame))
 
 
 async def test_a_grpc_port_in_use_is_an_error_and_not_shared(tmp_path):

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 SERVED = {
     "inference.GRPCInferenceService",
     "candor.v1.ExplanationService",
+    "candor.v1.JobService",
     "candor.v1.ModelService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",

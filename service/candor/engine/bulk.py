@@ -1,6 +1,7 @@
 """Long explanations: slice by slice, with progress, budgets, and one computation per key."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -10,15 +11,19 @@ from typing import Any
 
 from candor.engine.assemble import Found
 from candor.engine.batch import entry_of
+from candor.engine.entry import Entry
+from candor.engine.fit import fits
 from candor.engine.flight import Seat
 from candor.engine.gather import all_of
 from candor.engine.guard import Guard
 from candor.engine.house import House, Landed, keep, named, origin
+from candor.engine.leases import Lease
 from candor.engine.places import Place
 from candor.engine.plan import Ask, Plan
 from candor.engine.rows import Rows
 from candor.engine.watch import OnProgress, Partial, Watch, Watcher
-from candor.explain.explainers import in_slices
+from candor.explain.explainers import evaluations, in_slices
+from candor.explain.parse import method_name
 from candor.result import Attribution
 
 __all__ = ["Wishes", "answer_bulk"]
@@ -32,12 +37,14 @@ class Wishes:
         budget_at_s: monotonic instant from which the best so far will do; infinity never.
         on_progress: makes the listener of an ask; None where nobody listens.
         on_answer: told of each answer as it comes.
+        deadline_at_s: monotonic instant from which nothing will do; infinity never.
         place: of this request, once it has one of its own.
     """
 
     budget_at_s: float
     on_progress: Callable[[Ask], OnProgress] | None
     on_answer: Callable[[Ask, Found], None]
+    deadline_at_s: float = math.inf
     place: Place | None = None
 
 
@@ -92,7 +99,8 @@ async def _answer(house: House, plan: Plan, ask: Ask, rows: Rows, wishes: Wishes
         with seat:
             landed = await _landing(seat, ask, wishes)
         if landed.complete or time.monotonic() >= wishes.budget_at_s:
-            return Found(landed.entry, origin(plan, ask, joined=seat.joined), landed.complete)
+            joined = seat.joined or landed.elsewhere
+            return Found(landed.entry, origin(plan, ask, joined=joined), landed.complete)
         # It ended with the budget of those who had been there; ours is not over: on by ourselves.
 
 
@@ -107,7 +115,7 @@ def _launch(
 async def _landing(seat: Seat[Landed, Watch], ask: Ask, wishes: Wishes) -> Landed:
     """Wait for the answer, or for what is known of it when our budget is over."""
     listener = None if wishes.on_progress is None else wishes.on_progress(ask)
-    watcher = Watcher(wishes.budget_at_s, listener)
+    watcher = Watcher(wishes.budget_at_s, listener, deadline_at_s=wishes.deadline_at_s)
     seat.note.join(watcher)
     try:
         ends: set[asyncio.Future[Any]] = {seat.landing, watcher.partial}
@@ -120,6 +128,42 @@ async def _landing(seat: Seat[Landed, Watch], ask: Ask, wishes: Wishes) -> Lande
 
 
 async def _compute(
+    house: House, plan: Plan, ask: Ask, rows: Rows, watch: Watch, place: Place | None
+) -> dict[str, Landed | Exception]:
+    turn = await _turn(house, plan, ask, watch)
+    if isinstance(turn, Entry):
+        return {ask.flight: Landed(turn, elsewhere=True)}
+    with turn:
+        return await _compute_here(house, plan, ask, rows, watch, place)
+
+
+async def _turn(house: House, plan: Plan, ask: Ask, watch: Watch) -> Entry | Lease:
+    """What another replica computes meanwhile, or our turn to; at once where nobody is asked."""
+    leases = house.cache.leases
+    if leases is None or not (ask.key and plan.reads and plan.writes):
+        return Lease(None)
+
+    async def look() -> Entry | None:
+        entry = (await house.cache.get_many([ask.key])).get(ask.key)
+        return entry if entry is not None and fits(plan, ask, entry) else None
+
+    return await leases.turn(ask.key, look, _latest_start(house, plan, ask, watch))
+
+
+def _latest_start(house: House, plan: Plan, ask: Ask, watch: Watch) -> Callable[[], float]:
+    """When we should compute it ourselves: with twice the time left that it has taken lately.
+
+    Where nothing is known of that, with half of the time that is left now.
+    """
+    began_s = time.monotonic()
+    each_s = house.pace.seconds(plan.model.id.digest, method_name(ask.options))
+    if each_s is None:
+        return lambda: (began_s + watch.ends_at_s) / 2
+    needs_s = 2 * each_s * evaluations(plan.subject, ask.question, ask.options)
+    return lambda: watch.ends_at_s - needs_s
+
+
+async def _compute_here(
     house: House, plan: Plan, ask: Ask, rows: Rows, watch: Watch, place: Place | None
 ) -> dict[str, Landed | Exception]:
     model = plan.model.id

@@ -18,7 +18,7 @@ from candor.engine.house import House, distinct, look_up
 from candor.engine.interactive import answer_interactive
 from candor.engine.model import Model, ModelStore
 from candor.engine.plan import Plan, is_bulk, make_plan
-from candor.engine.predicting import joint_prediction
+from candor.engine.predicting import joint_prediction, n_rows
 from candor.engine.reports import Reporter
 from candor.engine.request import (
     Estimate,
@@ -77,6 +77,8 @@ class Engine:
         async with within(deadline):
             model = await self._find(request)
             with self.house.workers.inside(model.id.name, "interactive"):
+                if not model.awake:  # out of the slots, which others need meanwhile
+                    await asyncio.to_thread(model.wake)
                 joint = joint_prediction(self.house, model, request)
                 prediction: Prediction = await self.house.workers.run_joint(
                     joint, model.id.name, deadline, share
@@ -156,6 +158,7 @@ class Engine:
             math.inf if budget_s is None else began + budget_s,
             reporter.listener,
             reporter.answered,
+            math.inf if deadline.at_s is None else deadline.at_s,
         )
         found |= await answer_bulk(self.house, plan, long, rows, wishes)
 
@@ -184,12 +187,16 @@ class Engine:
         self, model: Model, request: ExplainRequest, deadline: Deadline, share: Share
     ) -> tuple[Plan, float]:
         """The plan, and when a slot was free to make it."""
+        rows = n_rows(request.payload)
 
         def plan() -> tuple[Plan, float]:
             started = time.monotonic()
-            return replace(make_plan(model, request, self._secret), share=share), started
+            with model.brevity.timed("plan", rows):
+                made = make_plan(model, request, self._secret)
+            return replace(made, share=share), started
 
-        return await self.house.workers.run(plan, model.id.name, deadline, share)
+        brief = model.awake and model.brevity.expects("plan", request.payload, rows)
+        return await self.house.workers.run(plan, model.id.name, deadline, share, brief=brief)
 
 
 def _said(plan: Plan, found: dict[str, Found]) -> dict[int, RowSays]:

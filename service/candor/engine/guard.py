@@ -10,7 +10,15 @@ from typing import Final
 import numpy as np
 
 from candor.errors import InvalidInput
-from candor.explain.subject import CamFormula, Geometry, GradientRun, NoisyRun, PathRun, Subject
+from candor.explain.subject import (
+    CamFormula,
+    Covered,
+    Geometry,
+    GradientRun,
+    NoisyRun,
+    PathRun,
+    Subject,
+)
 from candor.result import Array, Explained, Scores
 
 __all__ = ["Guard", "refuse_overflow"]
@@ -84,6 +92,11 @@ class Guard:
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
         """As the subject, finite."""
         return _finite(self._subject.perturb(x, baseline, segments, masks), _NEAR)
+
+    def covered(self, x: Array, baseline: Array, windows: Array) -> Covered | None:
+        """As the subject, finite."""
+        found = self._subject.covered(x, baseline, windows)
+        return None if found is None else lambda chosen: _finite(found(chosen), _NEAR)
 
     def slices(self, n: int) -> Iterator[slice]:
         """As the subject."""

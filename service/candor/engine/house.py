@@ -23,10 +23,15 @@ __all__ = ["House", "Landed", "distinct", "keep", "look_up", "named", "origin"]
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What a flight brings."""
+    """What a flight brings.
+
+    Attributes:
+        elsewhere: another replica computed it meanwhile.
+    """
 
     entry: Entry
     complete: bool = True
+    elsewhere: bool = False
 
 
 Shared: TypeAlias = Flights[Landed, Watch]

@@ -1,12 +1,15 @@
 """What the engine asks of models and of their store; `candor.runtime` satisfies both."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol, TypeAlias
 
 from candor.explain.subject import Subject
 from candor.result import Array, Encoded, ModelId, Payload, Scores
 
-__all__ = ["Joining", "Model", "ModelStore", "Output"]
+__all__ = ["Brevity", "Job", "Joining", "Model", "ModelStore", "Output"]
+
+Job: TypeAlias = Literal["plan", "predict"]
 
 
 class Output(Protocol):
@@ -43,8 +46,23 @@ class Joining(Protocol):
         ...
 
 
+class Brevity(Protocol):
+    """What a model's jobs take, as far as it was seen."""
+
+    def expects(self, job: Job, payload: Payload, rows: int) -> bool:
+        """Whether a job on some rows takes less than handing it to a thread."""
+        ...
+
+    def timed(self, job: Job, rows: int) -> AbstractContextManager[None]:
+        """Learn from a job."""
+        ...
+
+
 class Model(Protocol):
-    """One version of one model. Everything that runs or computes is called off the event loop."""
+    """One version of one model.
+
+    What runs or computes is called off the event loop, unless `brevity` expects it to be brief.
+    """
 
     @property
     def id(self) -> ModelId:
@@ -59,6 +77,11 @@ class Model(Protocol):
     @property
     def provider(self) -> str:
         """ONNX Runtime's execution provider."""
+        ...
+
+    @property
+    def awake(self) -> bool:
+        """Whether a prediction need not wait for `wake`."""
         ...
 
     @property
@@ -87,8 +110,17 @@ class Model(Protocol):
         ...
 
     @property
+    def brevity(self) -> Brevity:
+        """Which of its jobs are brief."""
+        ...
+
+    @property
     def input_name(self) -> str:
         """The input that is explained."""
+        ...
+
+    def wake(self) -> None:
+        """Bring back what was unloaded to save memory; whatever runs does so too, in its slot."""
         ...
 
     def encode(self, payload: Payload) -> Encoded:

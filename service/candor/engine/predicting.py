@@ -15,7 +15,7 @@ from candor.engine.rows import scores_of
 from candor.errors import CandorError, InternalError
 from candor.result import Array, Encoded, Images, Payload, Scores, Tensors, Texts
 
-__all__ = ["joint_prediction"]
+__all__ = ["joint_prediction", "n_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,21 @@ class _Prepared:
 
 def joint_prediction(house: House, model: Model, request: PredictRequest) -> Joint:
     """A prediction as work that may share its run with others."""
-    rows = _n_rows(request.payload)
+    rows = n_rows(request.payload)
     max_rows = model.joining.max_rows(request.payload) if rows else 1
     # By identity: a model that is loaded anew under the same name is another one.
     key = ("predict", id(model), request.outputs, request.scores, _kind(request.payload))
+    delay_s = model.joining.delay_s if rows < max_rows else 0.0
     return Joint(
         key,
         _Asked(house, model, request, time.monotonic()),
         rows,
         max_rows,
-        model.joining.delay_s if rows < max_rows else 0.0,
+        delay_s,
         _answer,
+        brief=not delay_s
+        and model.awake
+        and model.brevity.expects("predict", request.payload, rows),
     )
 
 
@@ -95,7 +99,8 @@ def _run(group: Sequence[_Prepared]) -> list[tuple[_Prepared, Prediction]]:
     if len(group) > 1 and not model.joining.joins(group[0].tensors):
         raise InternalError("rows of this model do not share a run")
     tensors = _joined([one.tensors for one in group])
-    outputs = model.run(tensors, request.outputs)
+    with model.brevity.timed("predict", sum(counts)):
+        outputs = model.run(tensors, request.outputs)
     house.metrics.batch(model.id.name, sum(counts))
     scores = scores_of(model, tensors, outputs) if request.scores else None
     parts = _split(outputs, scores, counts)
@@ -156,7 +161,8 @@ def _kind(payload: Payload) -> Hashable:
     return tuple((name, array.dtype, array.shape[1:]) for name, array in payload.by_name.items())
 
 
-def _n_rows(payload: Payload) -> int:
+def n_rows(payload: Payload) -> int:
+    """Rows of a request; 0 where its tensors have none."""
     match payload:
         case Tensors():
             return max((len(array) for array in payload.by_name.values() if array.ndim), default=0)

@@ -17,10 +17,10 @@ from redis.exceptions import RedisError
 
 from candor.engine.breaker import Breaker
 from candor.engine.digest import SCHEMA
-from candor.engine.redis_client import RedisClient
+from candor.engine.redis_client import RedisClient, heeded
 from candor.metrics import Metrics
 
-__all__ = ["MAX_VALUE_BYTES", "RedisCache"]
+__all__ = ["MAX_VALUE_BYTES", "RedisCache", "reason_of"]
 
 MAX_VALUE_BYTES: Final = 8 << 20
 """Compressed; larger values are not stored, and no more than this of one is ever fetched."""
@@ -81,7 +81,7 @@ class RedisCache:
             with self._metrics.cache_op("redis", "put"):
                 async with asyncio.timeout(self._timeout_s):
                     px = max(1, int(self._ttl_s * 1000 * jitter))
-                    await self._client.set(self._prefix + key, data, px=px)
+                    await heeded(self._client.set(self._prefix + key, data, px=px))
         except (RedisError, OSError, TimeoutError) as error:
             self._failed(self._writes, error)
             return False
@@ -116,7 +116,7 @@ class RedisCache:
             pipeline = self._client.pipeline(transaction=False)
             for key in keys:
                 pipeline.getrange(self._prefix + key, 0, MAX_VALUE_BYTES)
-            answers: list[bytes | Exception] = await pipeline.execute(raise_on_error=False)
+            answers: list[bytes | Exception] = await heeded(pipeline.execute(raise_on_error=False))
         for answer in answers:
             # Still loading, no permission, a replica without its master: an illness of Redis, where
             # a value of another type is an illness of that value.
@@ -139,7 +139,7 @@ class RedisCache:
 
     def _failed(self, breaker: Breaker, error: BaseException) -> None:
         breaker.failed()
-        reason = _reason(error)
+        reason = reason_of(error)
         self._metrics.cache_error("redis", reason)
         # What refuses a command still answers.
         self._metrics.redis_up(up=reason == "refused")
@@ -154,7 +154,8 @@ class RedisCache:
             answers = await self.ping()
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Label of a failure of Redis: `timeout`, `refused`, `connection` or `protocol`."""
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return "timeout"
     if isinstance(error, exceptions.ResponseError | exceptions.BusyLoadingError):

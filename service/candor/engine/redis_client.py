@@ -10,9 +10,10 @@
 `sentinel_username` and `sentinel_password`.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -25,9 +26,10 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError
 from typing_extensions import override
 
-__all__ = ["RedisClient", "open_redis"]
+__all__ = ["RedisClient", "heeded", "open_redis"]
 
 RedisClient: TypeAlias = Redis | RedisCluster
+T = TypeVar("T")
 
 _CONNECTIONS: Final = 32
 # Those of Sentinel and of clusters do not wait for one that is free, they fail: as many as there
@@ -76,6 +78,20 @@ def open_redis(url: str, timeout_s: float = 0.1, password_file: Path | None = No
             max_connections=_CONNECTIONS, timeout=timeout_s, retry=Retry(NoBackoff(), 0), **options
         )
     )
+
+
+async def heeded(answer: Awaitable[T]) -> T:
+    """The answer, unless the task was cancelled while it waited.
+
+    redis-py 8.1 swallows a cancellation that comes while it reads, and gives the answer after all.
+    A request would go on for a caller who has left, or beyond its deadline.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    found = await answer
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return found
 
 
 class _FromFile(CredentialProvider):

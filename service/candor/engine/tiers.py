@@ -6,7 +6,9 @@ from typing import Final
 
 from candor.engine.cache import MemoryCache
 from candor.engine.entry import Entry, Malformed, decode, encode, entry_bytes
+from candor.engine.leases import Leases
 from candor.engine.redis_cache import RedisCache
+from candor.engine.redis_locks import RedisLocks
 from candor.metrics import Metrics
 
 __all__ = ["Tiers", "memory_tier"]
@@ -27,6 +29,9 @@ class Tiers:
 
     Stores to Redis happen behind the answer: nobody waits for them but `flush`. Every method but
     the constructor runs on the event loop.
+
+    Attributes:
+        leases: who of the replicas computes what; None where each computes for itself.
     """
 
     def __init__(
@@ -35,7 +40,9 @@ class Tiers:
         redis: RedisCache | None,
         metrics: Metrics,
         secret: bytes,
+        locks: RedisLocks | None = None,
     ) -> None:
+        self.leases = None if locks is None else Leases(locks, self.flush, metrics)
         self._memory = memory
         self._redis = redis
         self._metrics = metrics
@@ -91,6 +98,8 @@ class Tiers:
     async def close(self) -> None:
         """Finish what is being stored and close Redis; memory stays readable."""
         await self.flush()
+        if self.leases is not None:
+            await self.leases.close()
         if self._redis is not None:
             await self._redis.close()
 

@@ -43,6 +43,7 @@ class Watcher:
         budget_at_s: monotonic instant from which the best so far will do; infinity never.
         on_progress: called on the event loop with the share that is done, and perhaps a partial.
         partial: the best so far, once the budget is over and something is known.
+        deadline_at_s: monotonic instant from which nothing will do; infinity never.
     """
 
     budget_at_s: float
@@ -50,6 +51,7 @@ class Watcher:
     partial: "asyncio.Future[Partial]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    deadline_at_s: float = math.inf
 
 
 class Watch:
@@ -68,6 +70,12 @@ class Watch:
     def leave(self, watcher: Watcher) -> None:
         """Watch no more."""
         self._watchers = tuple(other for other in self._watchers if other is not watcher)
+
+    @property
+    def ends_at_s(self) -> float:
+        """When the first of those who wait now has no more time; infinity never."""
+        ends = (min(watcher.budget_at_s, watcher.deadline_at_s) for watcher in self._watchers)
+        return min(ends, default=math.inf)
 
     def observe(self, says: RowSays, progress: Progress) -> Partial | More:
         """Look up between two slices: tell the watchers, and stop if the last budget is over."""

@@ -1,5 +1,7 @@
 """The slots in which all computing happens: threads around `queues`, bounded, with clean ends.
 
+Brief work is done by its caller on the event loop, where a slot is free and nobody waits.
+
 Bulk work runs one slice at a time, and after each slice goes back to its queue, so that interactive
 work never waits for more than a slice. There is one thread more than slots: interactive work that
 finds every slot busy with slices starts at once on the spare one, at the price of sharing cores
@@ -9,7 +11,6 @@ median, 17-24 ms without the spare thread, and bulk throughput was no lower.)
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +23,7 @@ from candor.engine.places import Place, Places
 from candor.engine.queues import Limits, Queues
 from candor.engine.share import NOBODY, Share
 from candor.engine.shedding import Shedding
-from candor.engine.work import MORE, More, Work, slice_of
+from candor.engine.work import MORE, More, Work, slice_of, stopping
 from candor.errors import Unavailable
 from candor.explain.question import Progress
 from candor.metrics import Metrics, WorkClass
@@ -33,9 +34,14 @@ T = TypeVar("T")
 
 
 class Workers:
-    """Owns the threads; works come from event loops and answer there."""
+    """Owns the threads; works come from event loops and answer there.
+
+    Attributes:
+        slots: how many works run at the same time.
+    """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self.slots = limits.slots
         self._limits = limits
         self._metrics = metrics
         self._lock = threading.Lock()
@@ -45,22 +51,22 @@ class Workers:
         self._shedding = Shedding(limits.slots, metrics)
         self._inside = 0
         self._places = Places(limits.slots + limits.explain_queue, self._lock, self._shedding)
-        self._draining = False
-        self._closed = False
+        self._draining = self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"candor-worker-{index}", daemon=True)
-            for index in range(limits.slots + 1)
+            for index in range(self.slots + 1)
         ]
         for thread in self._threads:
             thread.start()
 
-    @property
-    def slots(self) -> int:
-        """How many works run at the same time."""
-        return self._limits.slots
-
     async def run(
-        self, function: Callable[[], T], model: str, deadline: Deadline, share: Share = NOBODY
+        self,
+        function: Callable[[], T],
+        model: str,
+        deadline: Deadline,
+        share: Share = NOBODY,
+        *,
+        brief: bool = False,
     ) -> T:
         """Call a function in a slot, before all bulk work.
 
@@ -69,7 +75,7 @@ class Workers:
             DeadlineExceeded: the deadline passed before the function was called.
             Unavailable: the workers are closed.
         """
-        work = Work("interactive", model, function, deadline, share)
+        work = Work("interactive", model, function, deadline, share, brief=brief)
         return cast("T", await self._interactive(work))
 
     async def run_joint(
@@ -156,7 +162,7 @@ class Workers:
             removed = self._queues.remove_all()
             self._more.notify_all()
         for work in removed:
-            work.end(None, _stopping())
+            work.end(None, stopping())
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
@@ -169,7 +175,9 @@ class Workers:
                     raise self._shedding.queue_full("interactive", work.model, waiting)
                 self._queues.remove(rival)
                 rival.end(None, self._shedding.crowded_out("interactive", rival.model, waiting))
-            self._enqueue(work)
+            taken = self._enqueue(work)
+        if taken:
+            self._perform(taken)
         return await self._answer(work)
 
     async def _answer(self, work: Work) -> Any:
@@ -188,11 +196,15 @@ class Workers:
 
     # With the lock held -----------------------------------------------------------------------
 
-    def _enqueue(self, work: Work) -> None:
+    def _enqueue(self, work: Work) -> list[Work]:
+        """Queue a work; what the caller is to do itself, and at once."""
         if self._closed:
-            raise _stopping()
+            raise stopping()
         self._queues.put(work)
+        if work.is_brief and self._queues.n_interactive == 1 and (taken := self._queues.take()):
+            return taken
         self._more.notify()
+        return []
 
     def _step_aside(self, works: list[Work], seconds: float, *, more: bool) -> bool:
         """Free the slot; True if the work went back to its queue for another slice."""
@@ -224,27 +236,15 @@ class Workers:
             self._perform(works)
 
     def _perform(self, works: list[Work]) -> None:
-        began = time.monotonic()
-        for work in works:
-            if not work.started:
-                work.started = True
-                self._metrics.queued(work.model, work.work_class, began - work.queued_at)
-        outcomes = perform(works, self._metrics)
-        seconds = time.monotonic() - began
-        for work in works:
-            work.busy_s += seconds / len(works)
+        outcomes, seconds = perform(works, self._metrics)
         with self._lock:
             again = self._step_aside(works, seconds, more=outcomes[0][0] is MORE)
         if not again:
             for work, (value, error) in zip(works, outcomes, strict=True):
-                work.end(value, error if value is not MORE else _stopping())
+                work.end(value, error if value is not MORE else stopping())
 
     def _wait_idle(self, seconds: float) -> bool:
         with self._lock:
             return self._less.wait_for(
                 lambda: self._queues.idle and self._inside == 0, timeout=seconds
             )
-
-
-def _stopping() -> Unavailable:
-    return Unavailable("the server is stopping")

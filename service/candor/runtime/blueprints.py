@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from candor.autodiff import Anatomy, Graph, anatomy, prepare
 from candor.errors import InvalidModel, NotFound, Unsupported
@@ -15,7 +15,7 @@ from candor.runtime.programs.blueprint import Activation, Blueprint
 from candor.runtime.tokens import Tokenizer
 from candor.runtime.vocabulary import known_ids
 
-__all__ = ["Plan", "plan_explanations"]
+__all__ = ["Outline", "Plan", "plan_explanations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +35,63 @@ class Plan:
         """k; a single logit counts two classes."""
         return max(2, self.blueprint.anatomy.n_classes)
 
+    @property
+    def outline(self) -> "Outline":
+        """What is worth knowing of it without the graph."""
+        blueprint = self.blueprint
+        return Outline(
+            blueprint.anatomy,
+            blueprint.activation,
+            self.geometry,
+            self.ends_in,
+            blueprint.input,
+            rebuilds=blueprint.graph.dtype(blueprint.anatomy.output) == TensorProto.FLOAT,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is known of a plan whose graph, and with it the weights, need not be in memory.
+
+    Attributes:
+        activation: what turns scores into probabilities.
+        ends_in: as `Plan`.
+        input: the graph input that is explained.
+        rebuilds: whether the model's own output is of the type of scores.
+    """
+
+    anatomy: Anatomy
+    activation: Activation
+    geometry: Geometry
+    ends_in: str
+    input: str
+    rebuilds: bool
+
+    @property
+    def n_classes(self) -> int:
+        """k; a single logit counts two classes."""
+        return max(2, self.anatomy.n_classes)
+
     def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
         """Scores and probabilities from the model's own output; None where it hides the scores."""
-        raw = outputs.get(self.blueprint.anatomy.output)
+        raw = outputs.get(self.anatomy.output)
         if raw is None or self.ends_in != "none":
             return None
         score = raw.astype(np.float32)
-        if self.blueprint.anatomy.n_classes == 1:
+        if self.anatomy.n_classes == 1:
             score = np.concatenate([-score, score], axis=1)
-        return Scores(score, _ACTIVATIONS[_applied(self.blueprint)](score))
+        applied = "sigmoid" if self.anatomy.n_classes == 1 else self.activation
+        return Scores(score, _ACTIVATIONS[applied](score))
 
     def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
         """The model's own output from scores; None where they do not hold it."""
-        own = {"none": scores.score, self.blueprint.activation: scores.probability}
+        own = {"none": scores.score, self.activation: scores.probability}
         found = own.get(self.ends_in)
-        if found is None or self.blueprint.graph.dtype(self.blueprint.anatomy.output) != 1:
+        if found is None or not self.rebuilds:
             return None
-        if self.blueprint.anatomy.n_classes == 1:
+        if self.anatomy.n_classes == 1:
             found = found[:, 1:]
-        return {self.blueprint.anatomy.output: found}
+        return {self.anatomy.output: found}
 
 
 def plan_explanations(
@@ -126,10 +164,6 @@ def _check_embedding(graph: Graph, manifest: Manifest) -> None:
     named = manifest.explain.embedding
     if named is not None and not graph.known(named):
         raise InvalidModel(f"explain.embedding is '{named}', which is no value of the graph")
-
-
-def _applied(blueprint: Blueprint) -> Activation:
-    return "sigmoid" if blueprint.anatomy.n_classes == 1 else blueprint.activation
 
 
 def _softmax(score: Array) -> Array:

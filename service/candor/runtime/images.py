@@ -35,6 +35,7 @@ _FORMATS: tuple[tuple[str, re.Pattern[bytes], _Opener], ...] = (
 # broken at random; the others are what its own code guards against, and what C code can raise.
 _UNDECODABLE: tuple[type[Exception], ...] = (
     ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
     LookupError,
@@ -219,6 +220,9 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         picture = picture.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
+    if picture.mode == "P" and picture.palette is None:
+        # A PNG may leave it out, and Pillow does not look before it is used.
+        raise ValueError("its colours are of a palette, and it has none")
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from candor.result import Array, Images, Payload, Tensors
 from candor.runtime.batches import CACHED
 from candor.runtime.manifest import Manifest
 from candor.runtime.preprocess import Preprocessing
-from candor.runtime.session import Session
 from candor.runtime.specs import TensorSpec
 
 __all__ = [
@@ -51,6 +50,29 @@ class Batching:
     max_queue_delay_s: float = 0.0
 
 
+class Predicts(Protocol):
+    """A session, or what stands for one."""
+
+    @property
+    def inputs(self) -> Sequence[TensorSpec]:
+        """As ONNX Runtime sees them."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[TensorSpec]:
+        """As ONNX Runtime sees them."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """`cuda`, `cpu`, ..."""
+        ...
+
+    def run(self, feeds: Rows, outputs: Sequence[str] = ()) -> dict[str, Array]:
+        """Run once."""
+        ...
+
+
 class Joining:
     """What one model's requests may share; safe to use from several threads.
 
@@ -61,7 +83,7 @@ class Joining:
 
     def __init__(
         self,
-        session: Session,
+        session: Predicts,
         manifest: Manifest,
         policy: Batching,
         preprocessing: Preprocessing,

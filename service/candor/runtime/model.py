@@ -5,29 +5,30 @@ answers. Explanations run programs compiled from the same bytes; one digest stan
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
-from threading import Lock
+from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 from onnx import ModelProto
 
 from candor.autodiff.anatomy import Layer
-from candor.errors import InvalidInput, Unsupported
+from candor.errors import InvalidInput
 from candor.result import Array, Encoded, ModelId, Payload, Scores
 from candor.runtime.batches import run_in_batches
-from candor.runtime.blueprints import Plan, plan_explanations
+from candor.runtime.brevity import Brevity
+from candor.runtime.budget import Budget
 from candor.runtime.compiled import Compiled
 from candor.runtime.extents import fixed_batch, of_any_rows, zeros_for
 from candor.runtime.files import ModelFile, read_model
 from candor.runtime.hazards import find_hazards
 from candor.runtime.joining import Batching, Joining
 from candor.runtime.manifest import Manifest, load_manifest
-from candor.runtime.methods import EXPLANATIONS, refusals
+from candor.runtime.predictor import Predictor
 from candor.runtime.preprocess import encode, plan
 from candor.runtime.repository import Folder
 from candor.runtime.session import Session, SessionPolicy
 from candor.runtime.specs import TensorSpec, check_tensors
+from candor.runtime.subjects import Compiling, Subjects
 
 __all__ = ["Model", "ModelPolicy", "load_model"]
 
@@ -41,12 +42,14 @@ class ModelPolicy:
         max_image_pixels: largest picture that is decoded.
         on_run: told of every run: model, program, rows, seconds.
         batching: how requests share runs, where the manifest does not say.
+        budget: of memory, for all models together.
     """
 
     session: SessionPolicy
     max_image_pixels: int
     on_run: Callable[[ModelId, str, int, float], None]
     batching: Batching = Batching()
+    budget: Budget = field(default_factory=Budget)
 
 
 class Model:
@@ -62,87 +65,95 @@ class Model:
         """
         self.id = model_id
         self.manifest = manifest
-        self.file = file
+        self.folder = file.path.parent
+        self._classes = file.classes
 
         # Neither is bound to the model: a cycle would keep its memory after it is unloaded.
         def open_session(program: ModelProto, rows: int | None = None) -> Session:
             return Session(program, policy.session, name=f"model '{model_id.name}'", rows=rows)
 
-        self._open = open_session
         self._on_run = partial(policy.on_run, model_id)
-        self._session = self._open(file.proto)
+        self._predictor = Predictor(model_id, file, open_session, policy.budget)
         self._batch_size = fixed_batch(self.inputs, self.outputs)
         free = [of_any_rows(spec) for spec in self.inputs]
         self._taken = free if self._batch_size else self.inputs
         self._preprocessing = plan(manifest, self._taken, max_image_pixels=policy.max_image_pixels)
-        self.joining = Joining(self._session, manifest, policy.batching, self._preprocessing)
+        self.joining = Joining(self._predictor, manifest, policy.batching, self._preprocessing)
+        self.brevity = Brevity(on_cpu=self.provider == "cpu")
         self._hazards = find_hazards(file.proto.graph, self._preprocessing.vocabulary)
-        self._lock = Lock()
-        self._compiled: dict[str | None, Compiled] = {}
-        self._plans: dict[str | None, Plan | Unsupported] = {}
-        found = self._plan(None)
-        self._default = None if isinstance(found, Unsupported) else found
+        texts = self._preprocessing.texts
+        compiling = Compiling(model_id.name, policy.budget, open_session, self._on_run)
+        self._subjects = Subjects(
+            self._predictor, manifest, texts.tokenizer if texts else None, compiling
+        )
+        self._outline = self._subjects.outline
 
     # What it is --------------------------------------------------------------------------------
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The model's inputs, as ONNX Runtime sees them."""
-        return self._session.inputs
+        return self._predictor.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The model's outputs, as ONNX Runtime sees them."""
-        return self._session.outputs
+        return self._predictor.outputs
 
     @property
     def provider(self) -> str:
         """The provider in use: `cuda`, `cpu`, ..."""
-        return self._session.provider
+        return self._predictor.provider
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, in order: the manifest's, else the file's, else ()."""
-        own = self.file.classes
+        own = self._classes
         return self.manifest.labels or (own if len(own) == self.n_classes else ())
 
     @property
     def n_classes(self) -> int:
         """k, a single logit counting two classes; 0 where the model is not a classifier."""
-        return self._default.n_classes if self._default else 0
+        return self._outline.n_classes if self._outline else 0
 
     @property
     def activation(self) -> str:
         """What turns scores into probabilities; "" where the model is not a classifier."""
-        return self._default.blueprint.activation if self._default else ""
+        return self._outline.activation if self._outline else ""
 
     @property
     def kind(self) -> str:
         """What a row is: `image`, `tokens`, `series`, `tabular`; "" where it is not known."""
-        return self._default.geometry.kind if self._default else ""
+        return self._outline.geometry.kind if self._outline else ""
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Layers that a class activation map can be taken at, in the order of the graph."""
-        return self._default.blueprint.anatomy.layers if self._default else ()
+        return self._outline.anatomy.layers if self._outline else ()
 
     @property
     def default_layer(self) -> str | None:
         """The layer that `grad_cam` takes where none is named."""
-        return self._default.blueprint.anatomy.layer if self._default else None
+        return self._outline.anatomy.layer if self._outline else None
 
     @property
     def input_name(self) -> str:
         """The input that is explained; raises Unsupported where there is none."""
-        return self._planned(None).blueprint.input
+        return self._subjects.known.input
 
-    @cached_property
+    @property
     def methods(self) -> Mapping[str, str | None]:
         """Each explanation method: None where the model supports it, else the reason why not."""
-        found = self._plan(None)
-        if isinstance(found, Unsupported):
-            return dict.fromkeys(EXPLANATIONS, found.message)
-        return refusals(found.blueprint)
+        return self._subjects.methods
+
+    @property
+    def awake(self) -> bool:
+        """Whether a prediction need not wait for the model to be read from the disk again."""
+        return self._predictor.awake
+
+    def wake(self) -> None:
+        """Bring the model back into memory; raises InvalidModel where it cannot be."""
+        self._predictor.wake()
 
     # What it does ------------------------------------------------------------------------------
 
@@ -174,22 +185,22 @@ class Model:
         rows = max((len(array) for array in tensors.values() if array.ndim), default=0)
         size = self._batch_size or rows
         found = (
-            self._session.run(tensors, outputs)
+            self._predictor.run(tensors, outputs)
             if rows in (0, size)
-            else run_in_batches(lambda t: self._session.run(t, outputs), tensors, size, fill=True)
+            else run_in_batches(lambda t: self._predictor.run(t, outputs), tensors, size, fill=True)
         )
         self._on_run("predict", rows, perf_counter() - began)
         return found
 
     def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
         """Scores and probabilities, where the model's own outputs determine them; else None."""
-        return self._default.scores_of(outputs) if self._default else None
+        return self._outline.scores_of(outputs) if self._outline else None
 
     def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
         """The model's own outputs, where scores and probabilities determine them; else None."""
-        if self._default is None or len(self.outputs) != 1:
+        if self._outline is None or len(self.outputs) != 1:
             return None
-        return self._default.outputs_from(scores)
+        return self._outline.outputs_from(scores)
 
     def subject(self, output: str | None = None) -> Compiled:
         """The model as explainers see it (`explain.subject.Subject`), by one of its outputs.
@@ -197,13 +208,7 @@ class Model:
         Raises:
             NotFound, Unsupported: there is no such output, or it cannot be explained.
         """
-        planned = self._planned(output)
-        with self._lock:
-            if output not in self._compiled:
-                self._compiled[output] = Compiled(
-                    planned.blueprint, planned.geometry, self._open, self._on_run
-                )
-            return self._compiled[output]
+        return self._subjects.of(output)
 
     def warm_up(self) -> None:
         """Run once on zeros, so that the first request does not pay for the first run.
@@ -211,29 +216,9 @@ class Model:
         A model that zeros do not fit (a graph that asks for a longer input, say) stays cold.
         """
         try:
-            self._session.run(zeros_for(self.inputs))
+            self._predictor.run(zeros_for(self.inputs))
         except InvalidInput:
             return
-
-    def _plan(self, output: str | None) -> Plan | Unsupported:
-        if output not in self._plans:
-            texts = self._preprocessing.texts
-            tokenizer = texts.tokenizer if texts else None
-            try:
-                found: Plan | Unsupported = plan_explanations(
-                    self.file.proto, self.manifest, tokenizer, output
-                )
-            except Unsupported as error:
-                found = Unsupported(error.message)  # its traceback keeps alive what callers hold
-            self._plans[output] = found
-        return self._plans[output]
-
-    def _planned(self, output: str | None) -> Plan:
-        found = self._plan(output)
-        if isinstance(found, Unsupported):
-            # A fresh one: an exception that is raised twice drags both tracebacks along.
-            raise Unsupported(found.message)
-        return found
 
 
 def load_model(folder: Folder, policy: ModelPolicy) -> Model:

@@ -16,8 +16,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 from candor.errors import CandorError, InternalError, InvalidInput, InvalidModel, TooLarge
 from candor.result import Array
 from candor.runtime.bfloat16 import BFLOAT16, bfloat16_hint, run_session
+from candor.runtime.footprint import Footprint
 from candor.runtime.freedom import has_free_sizes, symbols_of_rows
 from candor.runtime.hazards import fatal_optimizations
+from candor.runtime.reasons import reason_of
 from candor.runtime.specs import TensorSpec, spec_from_runtime
 
 __all__ = ["ProviderChoice", "Session", "SessionPolicy", "choose_providers"]
@@ -132,6 +134,7 @@ class Session:
         choice = choose_providers(policy.providers)
         options = _session_options(policy, several_shapes=has_free_sizes(program.graph))
         self._session = _open(program, options, choice.used, name, rows)
+        self._footprint = Footprint(program, program.ByteSize())
         self.name = name
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         without_device = (_short(p) for p in choice.used if p not in self.providers)
@@ -144,6 +147,11 @@ class Session:
     def provider(self) -> str:
         """The provider that comes first among those in use: `cuda`, `cpu`, ..."""
         return _short(self.providers[0])
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory, estimated (`runtime.footprint`); grows with the largest run."""
+        return self._footprint.size_bytes
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:
         """Run once, in the calling thread, without the interpreter lock.
@@ -167,7 +175,8 @@ class Session:
         except _RUNTIME_ERRORS as error:
             text = str(error)
             kind = next((k for pattern, k in _RUN_FAILURES if pattern.search(text)), InternalError)
-            raise kind(f"{self.name} cannot run on this input: {_reason(error)}") from error
+            raise kind(f"{self.name} cannot run on this input: {reason_of(error)}") from error
+        self._footprint.ran(feeds)
         return dict(zip(names, found, strict=True))
 
 
@@ -179,7 +188,7 @@ def _open(
         for symbol in symbols_of_rows(program.graph):
             options.add_free_dimension_override_by_name(symbol, rows)
     try:
-        return ort.InferenceSession(
+        session = ort.InferenceSession(
             program.SerializeToString(),
             options,
             providers=list(providers),
@@ -192,8 +201,11 @@ def _open(
     except _LOAD_ERRORS as error:
         if len(providers) > 1:
             return _open(program, options, providers[1:], name, rows)
-        reason = _reason(error) + bfloat16_hint(program.graph)
+        reason = reason_of(error) + bfloat16_hint(program.graph)
         raise InvalidModel(f"ONNX Runtime cannot load {name}: {reason}") from error
+    # Kept for the fallback alone, and as large as the session itself.
+    session._model_bytes = None  # noqa: SLF001
+    return session
 
 
 def _session_options(policy: SessionPolicy, *, several_shapes: bool) -> Any:
@@ -224,24 +236,3 @@ def _spec(argument: Any) -> TensorSpec:
 
 def _short(provider: str) -> str:
     return provider.strip().lower().removesuffix(_SUFFIX.lower())
-
-
-_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
-_NODE = re.compile(r"while running (\w+) node\. Name:'(.*?)' Status Message: (.*)", re.DOTALL)
-# file and line, the function's signature, the C++ condition that did not hold
-_SOURCE_NOTE = re.compile(
-    r"^\S+\.(?:h|hpp|cc|cpp|cu):\d+ (?:[^(]*onnxruntime::.*?\)(?: const)?(?: \[.*?\])? )?"
-    r"(?:.*? was false\. )?",
-    re.DOTALL,
-)
-
-
-def _reason(error: Exception) -> str:
-    """Cut ONNX Runtime's message down to what concerns the reader."""
-    text, prefix = str(error), ""
-    node = _NODE.search(text)
-    if node:
-        operator, name, text = node.groups()
-        prefix = f"{operator} node '{name}': " if name else f"{operator} node: "
-    text = _SOURCE_NOTE.sub("", _CODE.sub("", text))
-    return (prefix + " ".join(text.split()))[:500] or type(error).__name__

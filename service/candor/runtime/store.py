@@ -109,6 +109,11 @@ class Store(Generic[M]):
             }
             self._swap({**self._shelves, name: replace(shelf, served="", entries=entries)})
 
+    def forget(self, name: str) -> None:
+        """Know a model no more: its folder has gone; who holds one of its versions keeps it."""
+        with self._loading:
+            self._swap({known: shelf for known, shelf in self._shelves.items() if known != name})
+
     def get(self, name: str, version: str = "") -> M:
         """Return a model; "" is the version that is served.
 
@@ -208,6 +213,8 @@ class Store(Generic[M]):
         ):
             served = before.served
             entries[served] = known[served]
+            if newest.version == served:
+                entries[served] = replace(known[served], reason=_outlived(newest.reason))
         return Shelf(newest.version, served, entries, folders)
 
     def _loaded(self, folder: Folder) -> Entry[M]:
@@ -220,3 +227,7 @@ class Store(Generic[M]):
             _LOG.exception("model met a defect", extra={"model": name, "version": version})
             reason = f"unexpected {type(error).__name__} while it was loaded: {error}"
         return unavailable(name, version, reason)
+
+
+def _outlived(reason: str) -> str:
+    return f"served as it was loaded before; its files cannot be served now: {reason}"

@@ -8,20 +8,24 @@ import logging
 import re
 import secrets
 import time
+import zlib
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from grpc import StatusCode
 
 from candor.engine.deadline import Deadline
 from candor.engine.request import Explanation, Prediction
 from candor.engine.share import NOBODY, Share
-from candor.engine.statistics import Answered, Reason, Statistics
+from candor.engine.statistics import Statistics
 from candor.errors import CandorError, InternalError
 from candor.metrics import UNKNOWN_MODEL, Metrics
 from candor.result import ModelId
+from candor.spans import Ended, Trace, Tracer, enter
+from candor.wire.account import answered_of, idle_s
 from candor.wire.callers import ANYONE, Caller
 from candor.wire.gate import Gate
 from candor.wire.keys import KeyRing
@@ -31,13 +35,6 @@ __all__ = ["Call", "Frame", "accounted", "request_id", "server_timing"]
 
 _LOG = logging.getLogger("candor.access")
 _UNKNOWN = ModelId(UNKNOWN_MODEL, "", "")
-_REASONS: Mapping[StatusCode, Reason] = MappingProxyType(
-    {
-        StatusCode.RESOURCE_EXHAUSTED: "REJECTED",
-        StatusCode.CANCELLED: "CANCELED",
-        StatusCode.INTERNAL: "BACKEND",
-    }
-)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -51,6 +48,9 @@ class Frame:
         keys: that callers have to show; None: everybody may call.
         max_json_bytes: of what a request over HTTP has in JSON.
         gate: where calls over gRPC are held when the server stops.
+        tracer: of calls; None: there are no traces.
+        slow_s: from which on a call is logged with its stages, however it ended; 0: never.
+        log_share: of the calls that went well, so many are logged as well, 0 to 1.
     """
 
     metrics: Metrics
@@ -59,6 +59,9 @@ class Frame:
     max_json_bytes: int = 16 * 2**20
     statistics: Statistics = field(default_factory=Statistics)
     gate: Gate = field(default_factory=Gate)
+    tracer: Tracer | None = None
+    slow_s: float = 0.0
+    log_share: float = 0.0
 
 
 @dataclass(slots=True)
@@ -78,6 +81,9 @@ class Call:
         began_s: when it arrived, on `time.perf_counter`.
         handed_s, returned_s: when the engine got it, and when the engine had answered.
         result: what the engine answered.
+        headers: in which the caller may say of which trace it is a part; read where there are
+            traces.
+        trace: of this call; None where it is not traced.
     """
 
     request_id: str
@@ -91,6 +97,8 @@ class Call:
     handed_s: float = 0.0
     returned_s: float = 0.0
     result: Prediction | Explanation | None = None
+    headers: Mapping[str, Any] | None = None
+    trace: Trace | None = None
 
     def handed(self) -> None:
         """Note that the request is read, and goes to the engine now."""
@@ -139,6 +147,7 @@ async def accounted(call: Call, rpc: str, frame: Frame) -> AsyncGenerator[None, 
         CandorError: whatever the block raised; what was none of ours is an InternalError.
     """
     code = StatusCode.CANCELLED
+    _begin_trace(call, rpc, frame)
     try:
         yield
         code = StatusCode.OK
@@ -156,66 +165,61 @@ async def accounted(call: Call, rpc: str, frame: Frame) -> AsyncGenerator[None, 
             code = StatusCode.DEADLINE_EXCEEDED
         seconds = time.perf_counter() - call.began_s
         for name in call.methods:
-            ready = seconds - _idle_s(call, name)
+            ready = seconds - idle_s(call.result, name)
             frame.metrics.answered(call.model or _UNKNOWN, name, code.name, ready)
         if call.methods and call.model is not None:
-            answered = _answered(call, seconds, code)
+            answered = answered_of(call.result, call.timings_s, code, seconds)
             frame.statistics.answered(call.model, answered)
-        _log(call, rpc, code, seconds)
+        _end_trace(call, code, seconds, frame)
+        _log(call, rpc, code, seconds, frame)
 
 
-def _idle_s(call: Call, method: str) -> float:
-    """How long the answers of one method waited for those of the others, to be sent with them."""
-    result = call.result
-    if not isinstance(result, Explanation) or method not in result.ready_s:
-        return 0.0
-    return result.timings_s["total"] - result.ready_s[method]
+def _begin_trace(call: Call, rpc: str, frame: Frame) -> None:
+    if frame.tracer is not None:
+        call.trace = frame.tracer.begin(rpc, call.headers or {}, call.began_s)
+        enter(call.trace)
 
 
-def _answered(call: Call, seconds: float, code: StatusCode) -> Answered:
-    result, timings_s = call.result, call.timings_s
-    if code is not StatusCode.OK or result is None:
-        reason = _REASONS.get(code, "OTHER")
-        return Answered(ok=code is StatusCode.OK, seconds=seconds, reason=reason)
-    prediction = result.prediction if isinstance(result, Explanation) else result
-    return Answered(
-        ok=True,
-        seconds=seconds,
-        rows=prediction.n_rows,
-        steps={
-            "queue": timings_s.get("queue", 0.0),
-            "compute_input": timings_s["read"] + timings_s.get("prepare", 0.0),
-            "compute_infer": timings_s.get("compute", 0.0),
-            "compute_output": timings_s["write"],
-        },
-        look_up_s=timings_s.get("look_up") if _asked_cache(result) else None,
-        hit=_all_hit(result),
-    )
+def _end_trace(call: Call, code: StatusCode, seconds: float, frame: Frame) -> None:
+    if frame.tracer is None or call.trace is None:
+        return
+    attributes: dict[str, str | int | float] = {"candor.request_id": call.request_id}
+    if call.methods:
+        attributes["candor.methods"] = ",".join(call.methods)
+    if call.model is not None:
+        attributes |= {"candor.model": call.model.name, "candor.version": call.model.version}
+    if isinstance(call.result, Explanation):
+        attributes["candor.cache"] = ",".join(sorted(call.result.statuses))
+    instants = (call.began_s, call.handed_s, call.returned_s, call.began_s + seconds)
+    frame.tracer.end(call.trace, Ended(code.name, *instants, call.timings_s, attributes))
 
 
-def _asked_cache(result: Prediction | Explanation) -> bool:
-    return isinstance(result, Explanation) and result.statuses != {"bypass"}
-
-
-def _all_hit(result: Prediction | Explanation) -> bool:
-    return isinstance(result, Explanation) and result.statuses == {"hit"}
-
-
-def _log(call: Call, rpc: str, code: StatusCode, seconds: float) -> None:
+def _log(call: Call, rpc: str, code: StatusCode, seconds: float, frame: Frame) -> None:
     # A line of JSON costs 65 us, a fifth of what gRPC itself takes for a call: what went well is
-    # counted in the metrics, and logged where the operator asks for detail.
-    level = logging.DEBUG if code is StatusCode.OK or not call.methods else logging.INFO
-    if _LOG.isEnabledFor(level):
-        fields: dict[str, str | float] = {
-            "request_id": call.request_id,
-            "rpc": rpc,
-            "code": code.name,
-            "milliseconds": round(seconds * 1000, 3),
-        }
-        if call.caller.name:
-            fields["caller"] = call.caller.name
-        if call.methods:
-            fields["method"] = ",".join(call.methods)
-        if call.model is not None:
-            fields |= {"model": call.model.name, "version": call.model.version}
-        _LOG.log(level, "call", extra=fields)
+    # counted in the metrics, and logged where the operator asks for detail, or for a share of it.
+    slow = 0 < frame.slow_s <= seconds and bool(call.methods)
+    told = code is not StatusCode.OK or _falls_into(frame.log_share, call.request_id)
+    level = logging.INFO if slow or (told and call.methods) else logging.DEBUG
+    if not _LOG.isEnabledFor(level):
+        return
+    fields: dict[str, Any] = {
+        "request_id": call.request_id,
+        "rpc": rpc,
+        "code": code.name,
+        "milliseconds": round(seconds * 1000, 3),
+    }
+    if call.caller.name:
+        fields["caller"] = call.caller.name
+    if call.methods:
+        fields["method"] = ",".join(call.methods)
+    if call.model is not None:
+        fields |= {"model": call.model.name, "version": call.model.version}
+    if slow:
+        stages = call.timings_s.items()
+        fields["stages_ms"] = {stage: round(1000 * s, 3) for stage, s in stages}
+    _LOG.log(logging.WARNING if slow else level, "slow call" if slow else "call", extra=fields)
+
+
+def _falls_into(share: float, request: str) -> bool:
+    """Whether a request is one of a share of all: the same in every replica, by its id."""
+    return share > 0 and zlib.crc32(request.encode()) < share * 2**32

@@ -147,7 +147,7 @@ async def _framed(
 ) -> AsyncGenerator[Call, None]:
     headers: dict[str, Any] = dict(context.invocation_metadata() or ())
     given, deadline = headers.get("x-request-id"), Deadline.after(context.time_remaining())
-    call = Call(request_id(given), deadline, grpc_share(context.peer()))
+    call = Call(request_id(given), deadline, grpc_share(context.peer()), headers=headers)
     try:
         await frame.gate.enter()
         identify(call, rpc, headers.get("authorization"), frame)

@@ -22,7 +22,7 @@ from candor.wire.responses import (
     prediction_message,
 )
 
-__all__ = ["Explanations"]
+__all__ = ["Explanations", "progress_message", "written_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +55,29 @@ class Explanations:
 
     async def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         """Classify and explain every row."""
-        asked, wish = await self._read(request, call)
+        asked, wish = await self.read(request, call)
         call.handed()
         explanation = await self.engine.explain(asked, call.deadline, share=call.share)
         call.returned(explanation)
         drawings = await draw_answers(explanation, asked.payload, wish)
-        return await _response(request, explanation, drawings, call)
+        return await written_out(request, explanation, drawings, call)
 
     async def explain_stream(
         self, request: pb.ExplainStreamRequest, call: Call
     ) -> AsyncGenerator[pb.ExplainStreamResponse, None]:
         """As `explain`, with progress on the way."""
         explain = request.explain
-        asked, wish = await self._read(explain, call)
+        asked, wish = await self.read(explain, call)
         run = partial(self.engine.explain, asked, call.deadline, share=call.share)
         call.handed()
         async with aclosing(with_reports(run)) as events:
             async for event in events:
                 if isinstance(event, Report):
-                    yield pb.ExplainStreamResponse(progress=_progress(event))
+                    yield pb.ExplainStreamResponse(progress=progress_message(event))
                 else:
                     call.returned(event)
                     drawings = await draw_answers(event, asked.payload, wish)
-                    result = await _response(explain, event, drawings, call)
+                    result = await written_out(explain, event, drawings, call)
                     yield pb.ExplainStreamResponse(result=result)
 
     async def estimate(self, request: pb.EstimateRequest, call: Call) -> pb.EstimateResponse:
@@ -90,9 +90,14 @@ class Explanations:
             model_calls=cost.model_calls, milliseconds=cost.milliseconds, bytes=cost.bytes
         )
 
-    async def _read(
+    async def read(
         self, request: pb.ExplainRequest, call: Call
     ) -> tuple[ExplainRequest, Wish | None]:
+        """Understand a request, and what is to be drawn of its answers; notes model and methods.
+
+        Raises:
+            CandorError: what is wrong with it, as far as that can be told without its rows.
+        """
         call.methods = await offloaded(partial(_methods, request), large=call.large)
         wish = await self._find(request, call)
         asked = await offloaded(partial(explain_request, request), large=call.large)
@@ -108,9 +113,10 @@ class Explanations:
         return wish_of(request, model) if isinstance(request, pb.ExplainRequest) else None
 
 
-async def _response(
+async def written_out(
     request: pb.ExplainRequest, explanation: Explanation, drawings: Drawings, call: Call
 ) -> pb.ExplainResponse:
+    """The answer to a request, in a thread where it is long."""
     call.large |= explanation.n_answers > MANY
     write = partial(explain_response, explanation, request.outputs, drawings)
     return await offloaded(write, large=call.large)
@@ -121,7 +127,8 @@ def _methods(request: pb.ExplainRequest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _progress(report: Report) -> pb.Progress:
+def progress_message(report: Report) -> pb.Progress:
+    """How far one answer is, with what it looks like so far."""
     message = pb.Progress(
         method=report.method,
         row=report.row,

@@ -68,7 +68,7 @@ class Rest:
 
         async def answer(request: Request) -> Response:
             given = request.headers.get("x-request-id")
-            call = Call(request_id(given), Deadline(), _peer(request))
+            call = Call(request_id(given), Deadline(), _peer(request), headers=request.headers)
             try:
                 if self.readiness.state == "draining":
                     raise Unavailable("the server is stopping")

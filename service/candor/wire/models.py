@@ -104,7 +104,7 @@ def _description(model: Model) -> pb.Model:
 
 def _sanity(model: Model) -> pb.Sanity | None:
     """The randomisation test that is kept beside the file, as it is now."""
-    found = read_sanity(model.file.path.parent)
+    found = read_sanity(model.folder)
     if found is None:
         return None
     return pb.Sanity(

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
 from candor.engine.deadline import Deadline
 from candor.errors import CandorError
 from candor.inference.v2 import grpc_service_pb2
-from candor.v1 import explanation_pb2, model_pb2
+from candor.v1 import explanation_pb2, job_pb2, model_pb2
 from candor.wire.admission import identify
 from candor.wire.call import Call, Frame, request_id
 from candor.wire.calls import Context, refuse
@@ -70,7 +70,7 @@ def public_pool() -> DescriptorPool:
     """Collect the descriptors of everything that is served, under public names."""
     pool = DescriptorPool()
     added: set[str] = set()
-    modules = (explanation_pb2, model_pb2, health_pb2, reflection_pb2)
+    modules = (explanation_pb2, job_pb2, model_pb2, health_pb2, reflection_pb2)
     for module in modules:
         for file in _with_dependencies(module.DESCRIPTOR, added):
             pool.AddSerializedFile(file.serialized_pb)

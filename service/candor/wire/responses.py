@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from candor.engine.request import Answer, Explanation, Prediction
 from candor.errors import InvalidArgument
 from candor.protocol.tensors import to_tensor
-from candor.result import Array, Attribution, CacheStatus, ImageView, Json, Scores, TextView, View
+from candor.result import Attribution, CacheStatus, ImageView, Json, Scores, TextView, View
 from candor.v1 import explanation_pb2 as pb
 from candor.v1 import model_pb2
 
@@ -38,22 +36,17 @@ _CACHE_STATUS: Mapping[CacheStatus, pb.CacheStatus.ValueType] = MappingProxyType
 
 def prediction_message(prediction: Prediction, outputs: Sequence[str]) -> pb.Prediction:
     """Write a prediction, with the outputs of the graph that were asked for."""
-    identity = prediction.model
-    message = pb.Prediction(
-        model=model_pb2.ModelId(
-            name=identity.name, version=identity.version, digest=identity.digest
-        )
+    model, scores, labels = prediction.model, prediction.scores, prediction.labels
+    return pb.Prediction(
+        model=model_pb2.ModelId(name=model.name, version=model.version, digest=model.digest),
+        scores=to_tensor(scores.score) if scores else None,
+        probabilities=to_tensor(scores.probability) if scores else None,
+        rows=[
+            pb.Row(top=_top(scores, row, labels) if scores else (), **_view(view))
+            for row, view in enumerate(prediction.views)
+        ],
+        outputs={name: to_tensor(prediction.outputs[name]) for name in outputs},
     )
-    scores = prediction.scores
-    if scores is not None:
-        message.scores.CopyFrom(to_tensor(scores.score))
-        message.probabilities.CopyFrom(to_tensor(scores.probability))
-    for row, view in enumerate(prediction.views):
-        top = _top(scores, row, prediction.labels) if scores is not None else ()
-        message.rows.append(pb.Row(top=top, **_view(view)))
-    for name in outputs:
-        message.outputs[name].CopyFrom(to_tensor(prediction.outputs[name]))
-    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +121,19 @@ def check_outputs(wanted: Sequence[str], known: Sequence[str]) -> None:
             raise InvalidArgument(f"there is no output '{name}'; there are {', '.join(known)}")
 
 
-def _top(scores: Scores, row: int, labels: Sequence[str]) -> Iterator[pb.RankedClass]:
+def _top(scores: Scores, row: int, labels: Sequence[str]) -> list[pb.RankedClass]:
     score, probability = scores.score[row], scores.probability[row]
-    for index in _best(probability):
-        yield pb.RankedClass(
-            index=int(index),
+    best = (-probability).argsort(kind="stable")[:_TOP]
+    ranked = zip(best.tolist(), score[best].tolist(), probability[best].tolist(), strict=True)
+    return [
+        pb.RankedClass(
+            index=index,
             label=labels[index] if index < len(labels) else "",
-            score=score[index],
-            probability=probability[index],
+            score=score,
+            probability=probability,
         )
-
-
-def _best(probability: Array) -> Array:
-    return np.argsort(-probability, kind="stable")[:_TOP]
+        for index, score, probability in ranked
+    ]
 
 
 def _view(view: View | None) -> dict[str, Any]:

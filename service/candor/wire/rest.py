@@ -2,7 +2,7 @@
 
 from starlette.routing import Route
 
-from candor.v1 import explanation_pb2, model_pb2
+from candor.v1 import explanation_pb2, job_pb2, model_pb2
 from candor.wire.connect import connect_routes
 from candor.wire.http_frame import Rest
 from candor.wire.rest_oip import OipRest
@@ -12,6 +12,7 @@ from candor.wire.services import Services
 __all__ = ["rest_routes"]
 
 _EXPLANATIONS = explanation_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
+_JOBS = job_pb2.DESCRIPTOR.services_by_name["JobService"]
 _MODELS = model_pb2.DESCRIPTOR.services_by_name["ModelService"]
 
 
@@ -23,5 +24,6 @@ def rest_routes(services: Services) -> list[Route]:
         *OipRest(inference, rest).routes(),
         *KserveRest(inference, rest).routes(),
         *connect_routes(_EXPLANATIONS, services.explanations.routes(), rest),
+        *connect_routes(_JOBS, services.desk.routes(), rest),
         *connect_routes(_MODELS, services.models.routes(), rest),
     ]

@@ -8,7 +8,7 @@ import grpc
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
 
 from candor.inference.v2 import grpc_service_pb2
-from candor.v1 import explanation_pb2, model_pb2
+from candor.v1 import explanation_pb2, job_pb2, model_pb2
 from candor.wire import health, oip
 from candor.wire.call import Frame
 from candor.wire.calls import service_handler
@@ -20,10 +20,11 @@ from candor.wire.services import Services
 __all__ = ["GrpcServer", "start_grpc", "start_health"]
 
 _EXPLANATIONS = explanation_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
+_JOBS = job_pb2.DESCRIPTOR.services_by_name["JobService"]
 _MODELS = model_pb2.DESCRIPTOR.services_by_name["ModelService"]
 _INFERENCE = grpc_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
-_NAMES = (oip.SERVICE, _EXPLANATIONS.full_name, _MODELS.full_name)
+_NAMES = (oip.SERVICE, _EXPLANATIONS.full_name, _JOBS.full_name, _MODELS.full_name)
 
 # Until clients know that they are to go elsewhere: who is refused then does not come back here.
 _GO_AWAY_S: Final = 0.25
@@ -74,6 +75,7 @@ async def start_grpc(
     handlers = (
         (oip.SERVICE, _INFERENCE, {**inference.routes(), "ModelStreamInfer": stream.serve}),
         (_EXPLANATIONS.full_name, _EXPLANATIONS, services.explanations.routes()),
+        (_JOBS.full_name, _JOBS, services.desk.routes()),
         (_MODELS.full_name, _MODELS, services.models.routes()),
     )
     return await _started(

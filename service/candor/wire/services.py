@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from candor.engine.engine import Engine
+from candor.engine.jobs.ledger import Jobs
 from candor.wire.call import Frame
 from candor.wire.explanations import Explanations
 from candor.wire.health import Readiness
+from candor.wire.jobs import JobDesk
 from candor.wire.lookup import Models
 from candor.wire.models import ModelCatalogue
 from candor.wire.oip import Inference
@@ -22,6 +24,7 @@ class Services:
     """
 
     engine: Engine
+    jobs: Jobs
     store: Models
     readiness: Readiness
     frame: Frame
@@ -38,6 +41,11 @@ class Services:
     def explanations(self) -> Explanations:
         """`candor.v1.ExplanationService`."""
         return Explanations(self.engine, self.store)
+
+    @property
+    def desk(self) -> JobDesk:
+        """`candor.v1.JobService`."""
+        return JobDesk(self.jobs, self.explanations, self.frame)
 
     @property
     def models(self) -> ModelCatalogue:

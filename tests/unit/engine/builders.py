@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +15,9 @@ from candor.engine.digest import cache_secret
 from candor.engine.engine import Engine
 from candor.engine.entry import Entry
 from candor.engine.house import House
+from candor.engine.model import Job
 from candor.engine.redis_cache import RedisCache
+from candor.engine.redis_locks import RedisLocks
 from candor.engine.request import ExplainRequest, PredictRequest
 from candor.engine.tiers import Tiers, memory_tier
 from candor.engine.workers import Limits, Workers
@@ -49,6 +51,19 @@ class Joining:
 
 
 @dataclass
+class Brevity:
+    """Satisfies `engine.model.Brevity`: everything is brief, or nothing."""
+
+    brief: bool = False
+
+    def expects(self, job: Job, payload: Payload, rows: int) -> bool:
+        return self.brief
+
+    def timed(self, job: Job, rows: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+@dataclass
 class LinearModel:
     """score = x W; satisfies `engine.model.Model` and `explain.subject.Subject` at once.
 
@@ -59,6 +74,7 @@ class LinearModel:
     activation: str = "softmax"
     provider: str = "cpu"
     labels: tuple[str, ...] = ("cat", "dog", "cup")
+    awake: bool = True
     rebuilds: bool = True
     slice_rows: int = 10
     slice_s: float = 0.0
@@ -70,6 +86,7 @@ class LinearModel:
     batch_size: int | None = None
     straight_through: bool = False
     joining: Joining = field(default_factory=Joining)
+    brevity: Brevity = field(default_factory=Brevity)
     input_name: str = "x"
     methods: Mapping[str, str | None] = field(
         default_factory=lambda: {
@@ -107,6 +124,10 @@ class LinearModel:
     def scores_of(self, outputs: Mapping[str, Array]) -> Scores | None:
         probability = outputs["probabilities"]
         return Scores(np.log(probability), probability)
+
+    def wake(self) -> None:
+        self.calls.append(("wake", 0))
+        self.awake = True
 
     def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
         return {"probabilities": scores.probability} if self.rebuilds else None
@@ -151,6 +172,9 @@ class LinearModel:
     def perturb(self, x: Array, baseline: Array, segments: Array, masks: Array) -> Scores:
         kept = masks[:, np.broadcast_to(segments, x.shape[1:])]
         return self._scores("perturb", np.where(kept, x, baseline).astype(np.float32))
+
+    def covered(self, x: Array, baseline: Array, windows: Array) -> None:
+        return None
 
     def slices(self, n: int) -> Iterator[slice]:
         for start in range(0, n, self.slice_rows):
@@ -220,13 +244,14 @@ async def rig(
     limits: Limits | None = None,
     metrics: Metrics | None = None,
     redis: RedisCache | None = None,
+    locks: RedisLocks | None = None,
     memory_bytes: int = 1 << 24,
 ) -> AsyncIterator[Rig]:
     """An engine over a model; closed at the end, with nothing left in any gauge."""
     model = model or LinearModel()
     metrics = metrics or Metrics(CollectorRegistry())
     memory = memory_tier(memory_bytes, 3600)
-    cache = Tiers(memory, redis, metrics, SECRET)
+    cache = Tiers(memory, redis, metrics, SECRET, locks)
     workers = Workers(limits or Limits(slots=2), metrics)
     house = House(cache, workers, metrics)
     built = Rig(

@@ -177,6 +177,14 @@ def test_what_is_no_whole_picture_is_refused_with_what_was_found(sent, message):
         decode(sent, 2)
 
 
+def test_a_png_that_leaves_its_palette_out_is_refused():
+    whole = encode(quadrants().convert("P"), "PNG")
+    at = whole.index(b"PLTE") - 4
+    length = int.from_bytes(whole[at : at + 4], "big")
+    with pytest.raises(InvalidInput, match="colours are of a palette, and it has none"):
+        decode(whole[:at] + whole[at + length + 12 :], 0)
+
+
 @pytest.mark.parametrize("resize", ["crop", "stretch", "pad"])
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 1), (1, 20_000), (20_000, 3)])
 def test_pictures_of_extreme_sizes_fit(size, resize):

@@ -1,0 +1,50 @@
+"""Which work takes less time than handing it to a thread does."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal, TypeAlias
+
+from candor.result import Payload, Tensors
+
+__all__ = ["Brevity"]
+
+Job: TypeAlias = Literal["plan", "predict"]
+
+_BRIEF_S: Final = 400e-6
+"""What a change of thread and back costs on one busy core (docs/performance.md)."""
+_SMALL_BYTES: Final = 64 * 1024
+_WEIGHT: Final = 0.125
+
+
+class Brevity:
+    """What a model's jobs have taken so far; safe to use from several threads.
+
+    Counted is the thread's own time: on a busy machine the clock would tell of others.
+    """
+
+    def __init__(self, *, on_cpu: bool) -> None:
+        """Know nothing yet; away from CPUs a thread that predicts waits for what it does not do."""
+        self._on_cpu = on_cpu
+        self._row_s: dict[Job, float] = {}
+
+    def expects(self, job: Job, payload: Payload, rows: int) -> bool:
+        """Whether a job on some rows will be brief: False until one row was seen."""
+        row_s = self._row_s.get(job)
+        if row_s is None or row_s * rows > _BRIEF_S or not isinstance(payload, Tensors):
+            return False
+        if job == "predict" and not self._on_cpu:
+            return False
+        return sum(array.nbytes for array in payload.by_name.values()) <= _SMALL_BYTES
+
+    @contextmanager
+    def timed(self, job: Job, rows: int) -> Iterator[None]:
+        """Learn from a job, where it is of one row: of more each takes less."""
+        if rows != 1:
+            yield
+            return
+        began = time.thread_time()
+        yield
+        seconds = time.thread_time() - began
+        before = self._row_s.get(job, seconds)
+        self._row_s[job] = before + _WEIGHT * (seconds - before)

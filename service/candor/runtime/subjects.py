@@ -1,0 +1,127 @@
+"""A model as explainers see it, by each of its outputs, and what is known of it without weights."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from threading import Lock
+from typing import NamedTuple, TypeAlias
+
+from onnx import ModelProto
+
+from candor.errors import Unsupported
+from candor.runtime.blueprints import Outline, Plan, plan_explanations
+from candor.runtime.budget import Budget
+from candor.runtime.compiled import Compiled, Lender, OnRun
+from candor.runtime.kept import OpenSession
+from candor.runtime.manifest import Manifest
+from candor.runtime.methods import EXPLANATIONS, refusals
+from candor.runtime.predictor import Predictor
+from candor.runtime.programs.blueprint import Blueprint
+from candor.runtime.tokens import Tokenizer
+
+__all__ = ["Compiling", "Subjects"]
+
+_Planned: TypeAlias = Callable[[str | None], AbstractContextManager[Plan]]
+
+
+class Compiling(NamedTuple):
+    """How programs are compiled, and who is told of their runs.
+
+    Attributes:
+        model: whose they are, for log and metrics.
+        budget: of the memory in which they are kept.
+    """
+
+    model: str
+    budget: Budget
+    open_session: OpenSession
+    on_run: OnRun
+
+
+class Subjects:
+    """One model's outputs, each compiled when it is first explained; safe to use from threads.
+
+    Attributes:
+        outline: of the default output; None where the model cannot be explained.
+        refusal: why it cannot; "" where it can.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        manifest: Manifest,
+        tokenizer: Tokenizer | None,
+        compiling: Compiling,
+    ) -> None:
+        """Read the default output's plan off the graph.
+
+        Raises:
+            InvalidModel: the manifest contradicts the graph.
+        """
+
+        # Bound to neither this object nor the model: a cycle would outlive both.
+        def plan_of(proto: ModelProto, output: str | None) -> Plan:
+            return plan_explanations(proto, manifest, tokenizer, output)
+
+        self._planned: _Planned = partial(predictor.planned, plan=plan_of)
+        self._compiling = compiling
+        self._compiled: dict[str | None, Compiled] = {}
+        self._methods: Mapping[str, str | None] = {}
+        self._lock = Lock()
+        self.outline: Outline | None = None
+        self.refusal = ""
+        try:
+            with self._planned(None) as found:
+                self.outline = found.outline
+        except Unsupported as error:
+            self.refusal = error.message  # its traceback keeps alive what callers hold
+
+    @property
+    def known(self) -> Outline:
+        """The outline.
+
+        Raises:
+            Unsupported: the model cannot be explained.
+        """
+        if self.outline is None:
+            # A fresh one: an exception that is raised twice drags both tracebacks along.
+            raise Unsupported(self.refusal)
+        return self.outline
+
+    @property
+    def methods(self) -> Mapping[str, str | None]:
+        """Each explanation method: None where the model supports it, else the reason why not."""
+        if not self._methods:
+            self._methods = self._supported()
+        return self._methods
+
+    def of(self, output: str | None) -> Compiled:
+        """The subject of one output; None is the default one.
+
+        Raises:
+            NotFound, Unsupported: there is no such output, or it cannot be explained.
+        """
+        if output is None:
+            self.known  # noqa: B018 - raises without reading the model again
+        with self._lock:
+            if output not in self._compiled:
+                self._compiled[output] = self._subject(output)
+            return self._compiled[output]
+
+    def _subject(self, output: str | None) -> Compiled:
+        model, budget, open_session, on_run = self._compiling
+        lender = Lender(budget, model, partial(_blueprint, self._planned, output))
+        with self._planned(output) as found:
+            return Compiled(found.blueprint, found.geometry, open_session, on_run, lender)
+
+    def _supported(self) -> Mapping[str, str | None]:
+        if self.outline is None:
+            return dict.fromkeys(EXPLANATIONS, self.refusal)
+        with self._planned(None) as found:
+            return refusals(found.blueprint)
+
+
+@contextmanager
+def _blueprint(planned: _Planned, output: str | None) -> Iterator[Blueprint]:
+    with planned(output) as found:
+        yield found.blueprint

@@ -1,0 +1,248 @@
+"""A long explanation that two replicas are asked for at the same time is computed once."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cache.redis_server import proxy
+from cache.tier import locking_rig
+from candor.engine.deadline import Deadline
+from candor.engine.digest import SCHEMA
+from candor.errors import InternalError
+from candor.explain.options import Gradient, Lime
+from unit.engine.builders import LinearModel, explain_request, rig
+
+NEVER = Deadline()
+REQUEST = explain_request(Lime(n_samples=200))
+
+
+def slow(slice_s: float = 0.12) -> LinearModel:
+    """A model of which an explanation takes some slices: long enough to be met in the middle."""
+    return LinearModel(slice_s=slice_s)
+
+
+def answer(explanation):
+    (((only,),),) = explanation.answers
+    return only
+
+
+async def alone(request=REQUEST) -> int:
+    """Rows that one perturbs who has nobody to share with."""
+    async with rig() as house:
+        await house.engine.explain(request, NEVER)
+        assert sampled(house) > 10
+        return sampled(house)
+
+
+def sampled(*houses) -> int:
+    """Rows that were perturbed, in all replicas together."""
+    return sum(rows for house in houses for name, rows in house.model.calls if name == "perturb")
+
+
+def locks(house) -> dict[str, float]:
+    """How often the lock came to what."""
+    outcomes = ("computed", "waited", "took_over", "hurried", "unreachable")
+    counts = {each: house.value("candor_cache_locks_total", outcome=each) for each in outcomes}
+    return {each: count for each, count in counts.items() if count}
+
+
+def locked(server) -> int:
+    with server.client() as client:
+        return len(client.keys("candor:*:lock:*"))
+
+
+async def begun(house) -> None:
+    """Wait until it computes."""
+    async with asyncio.timeout(20):
+        while not sampled(house):
+            await asyncio.sleep(0.005)
+
+
+async def waiting(house) -> None:
+    """Wait until it has asked for the lock, which somebody has."""
+    async with asyncio.timeout(20):
+        while not house.value("candor_cache_seconds_count", tier="redis", op="lock"):
+            await asyncio.sleep(0.005)
+
+
+async def unlocked(server) -> None:
+    async with asyncio.timeout(20):
+        while locked(server):
+            await asyncio.sleep(0.01)
+
+
+async def test_one_computes_and_all_others_wait_for_its_answer(server):
+    async with (
+        locking_rig(server.url, slow()) as one,
+        locking_rig(server.url, slow()) as two,
+        locking_rig(server.url, slow()) as three,
+    ):
+        houses = (one, two, three)
+        found = await asyncio.gather(*(house.engine.explain(REQUEST, NEVER) for house in houses))
+        assert sampled(*houses) == await alone()
+        assert sorted(answer(each).cache for each in found) == ["coalesced", "coalesced", "miss"]
+        for each in found[1:]:
+            np.testing.assert_array_equal(
+                answer(each).attribution.values, answer(found[0]).attribution.values
+            )
+            np.testing.assert_array_equal(
+                each.prediction.scores.probability, found[0].prediction.scores.probability
+            )
+        assert sorted(str(locks(house)) for house in houses) == [
+            "{'computed': 1.0}", "{'waited': 1.0}", "{'waited': 1.0}",
+        ]  # fmt: skip
+        await unlocked(server)
+
+
+async def test_a_lease_is_renewed_for_as_long_as_it_takes(server):
+    async with (
+        locking_rig(server.url, slow(0.5), lease_s=1.5) as one,
+        locking_rig(server.url, slow(0.5)) as two,
+    ):
+        first = asyncio.create_task(one.engine.explain(REQUEST, NEVER))
+        await begun(one)
+        await two.engine.explain(REQUEST, NEVER)
+        assert first.done()
+        assert sampled(one, two) == await alone()
+        assert locks(two) == {"waited": 1}
+
+
+async def test_a_holder_that_fails_gives_the_lease_back_at_once(server):
+    async with (
+        locking_rig(server.url, slow(0.4)) as one,
+        locking_rig(server.url, slow()) as two,
+    ):
+        first = asyncio.create_task(one.engine.explain(REQUEST, NEVER))
+        await begun(one)
+        second = asyncio.create_task(two.engine.explain(REQUEST, NEVER))
+        await waiting(two)
+        one.model.fail = InternalError("broken in the middle")
+        failed_at = time.monotonic()
+        with pytest.raises(InternalError):
+            await first
+        await begun(two)
+        assert time.monotonic() - failed_at < 30, "the lease had to run out"
+        assert answer(await second).cache == "miss"
+        assert locks(two) == {"took_over": 1}
+
+
+async def test_a_holder_whose_last_caller_leaves_gives_the_lease_back(server):
+    async with (
+        locking_rig(server.url, slow(0.4)) as one,
+        locking_rig(server.url, slow()) as two,
+    ):
+        first = asyncio.create_task(one.engine.explain(REQUEST, NEVER))
+        await begun(one)
+        second = asyncio.create_task(two.engine.explain(REQUEST, NEVER))
+        await waiting(two)
+        first.cancel()
+        assert answer(await second).cache == "miss"
+        assert locks(two) == {"took_over": 1}
+        await unlocked(server)
+
+
+async def test_one_who_leaves_while_it_waits_disturbs_nobody(server):
+    async with (
+        locking_rig(server.url, slow(0.4)) as one,
+        locking_rig(server.url, slow()) as two,
+    ):
+        first = asyncio.create_task(one.engine.explain(REQUEST, NEVER))
+        await begun(one)
+        second = asyncio.create_task(two.engine.explain(REQUEST, NEVER))
+        await waiting(two)
+        second.cancel()
+        await asyncio.wait({second})
+        assert locked(server) == 1
+        assert answer(await first).cache == "miss"
+        assert sampled(one, two) == await alone()
+        assert not locks(two)
+
+
+async def test_a_lease_that_ran_out_with_its_holder_is_taken_over(server):
+    async with locking_rig(server.url, slow()) as two:
+        first = await two.engine.explain(REQUEST, NEVER)
+        await unlocked(server)
+        with server.client() as client:
+            client.flushall()
+            # As left behind by one who was killed.
+            client.set(f"candor:tests:{SCHEMA}:lock:{answer(first).key}", "theirs", px=400)
+        two.memory.forget(answer(first).key)
+        again = await two.engine.explain(REQUEST, NEVER)
+        assert answer(again).cache == "miss"
+        assert locks(two) == {"computed": 1, "took_over": 1}
+
+
+async def test_who_has_little_time_computes_for_itself(server):
+    """It knows how long that takes, and waits only while twice that is left."""
+    async with locking_rig(server.url, slow()) as one, locking_rig(server.url, slow()) as two:
+        began_at = time.monotonic()
+        await two.engine.explain(explain_request(Lime(n_samples=200, seed=7)), NEVER)
+        takes_s = time.monotonic() - began_at
+        first = asyncio.create_task(one.engine.explain(REQUEST, NEVER))
+        await begun(one)
+        before = sampled(two)
+        hurried = replace(REQUEST, budget_s=takes_s)
+        second = asyncio.create_task(two.engine.explain(hurried, NEVER))
+        async with asyncio.timeout(20):
+            while sampled(two) == before:
+                assert not first.done()
+                await asyncio.sleep(0.005)
+        assert locks(two) == {"computed": 1, "hurried": 1}
+        await asyncio.gather(first, second)
+
+
+async def test_who_has_time_enough_waits(server):
+    async with locking_rig(server.url, slow()) as one, locking_rig(server.url, slow()) as two:
+        await two.engine.explain(explain_request(Lime(n_samples=200, seed=7)), NEVER)
+        first = asyncio.create_task(one.engine.explain(REQUEST, NEVER))
+        await begun(one)
+        second = await two.engine.explain(replace(REQUEST, budget_s=30), Deadline.after(60))
+        assert answer(second).cache == "coalesced"
+        assert locks(two) == {"computed": 1, "waited": 1}
+        await first
+
+
+async def test_redis_that_dies_meanwhile_is_not_waited_for(server):
+    async with (
+        locking_rig(server.url, slow(0.4)) as one,
+        locking_rig(server.url, slow()) as two,
+    ):
+        first = asyncio.create_task(one.engine.explain(REQUEST, NEVER))
+        await begun(one)
+        second = asyncio.create_task(two.engine.explain(REQUEST, NEVER))
+        await waiting(two)
+        server.kill()
+        found = [answer(await asked) for asked in (first, second)]
+        assert [each.cache for each in found] == ["miss", "miss"]
+        np.testing.assert_array_equal(*(each.attribution.values for each in found))
+        assert locks(two) == {"unreachable": 1}
+        assert sampled(one, two) == 2 * await alone()
+
+
+async def test_redis_that_falls_silent_meanwhile_is_not_waited_for(server):
+    async with proxy(server.port) as hole, locking_rig(hole.url, slow()) as house:
+        hole.delay_s = None
+        for seed in range(5):
+            request = explain_request(Lime(n_samples=20, seed=seed))
+            assert answer(await house.engine.explain(request, NEVER)).cache == "miss"
+        assert locks(house) == {"unreachable": 5}
+
+
+@pytest.mark.parametrize("policy", ["refresh", "bypass"])
+async def test_who_does_not_want_what_others_have_asks_for_no_lease(server, policy):
+    async with locking_rig(server.url, slow()) as one, locking_rig(server.url, slow()) as two:
+        request = explain_request(Lime(n_samples=20), cache=policy)
+        await asyncio.gather(*(h.engine.explain(request, NEVER) for h in (one, two)))
+        assert sampled(one, two) == 2 * await alone(request)
+        assert not locks(one)
+        assert not locks(two)
+
+
+async def test_short_explanations_and_fresh_seeds_ask_for_no_lease(server):
+    async with locking_rig(server.url, slow()) as house:
+        await house.engine.explain(explain_request(Gradient()), NEVER)
+        await house.engine.explain(explain_request(Lime(n_samples=20, seed=-1)), NEVER)
+        assert not locks(house)
