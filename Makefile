@@ -94,6 +94,12 @@ test-kserve: $(STAMPS)/reference $(STAMPS)/tools ## KServe's own clients against
 	@$(PIP) install --quiet --upgrade --target .cache/kserve kserve==0.21.0
 	@PYTHONPATH=.cache/kserve pytest -m kserve $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(STAMPS)/dev ## Malformed input, led by what it reaches, then counted (SECONDS=60, CASES=10000; installs atheris in .cache/fuzz)
+	@$(PIP) install --quiet --upgrade --target .cache/fuzz/tools atheris==3.0.0 coverage==7.17.3
+	@PYTHONPATH=service:tests:.cache/fuzz/tools .venv/bin/python -m fuzz.guided $(or $(SECONDS),60)
+	@PYTHONPATH=service:tests:.cache/fuzz/tools .venv/bin/python -m fuzz.measured $(or $(CASES),10000)
+
 .PHONY: test-deploy sbom
 test-deploy: $(STAMPS)/tools ## Build the image and start it, then docker-compose.yml, with podman (root; some minutes)
 	@deploy/testing/build_and_ask.sh
@@ -101,6 +107,26 @@ test-deploy: $(STAMPS)/tools ## Build the image and start it, then docker-compos
 
 sbom: $(STAMPS)/tools ## Write out/sbom.json: what is in the image for CPU, as CycloneDX
 	@mkdir -p out && cyclonedx-py requirements requirements/serve.txt --output-reproducible --output-file out/sbom.json
+
+# Ship it -------------------------------------------------------------------------------------------
+
+.PHONY: image scan dist sign release
+image: ## Build the image for CPU as IMAGE, localhost/candor (ENGINE=podman; TARGET=cuda)
+	@$(or $(ENGINE),docker) build --file deploy/Dockerfile --target $(or $(TARGET),cpu) --tag $(or $(IMAGE),localhost/candor) .
+
+scan: $(STAMPS)/tools ## What others know to be wrong with packages, Dockerfile and manifests (installs in .cache/scan)
+	@scripts/scan.sh $(ARGS)
+
+dist: $(STAMPS)/dev ## Write dist/: a wheel and a source distribution
+	@rm -rf dist && .venv/bin/python -m hatchling build --directory dist >/dev/null && ls dist
+
+sign: $(STAMPS)/venv ## Sign dist/ and out/sbom.json as who runs this, by sigstore (installs it in .cache/sign)
+	@.venv/bin/python -m venv .cache/sign && .cache/sign/bin/python -m pip install --quiet sigstore==4.5.1
+	@.cache/sign/bin/sigstore sign --overwrite dist/*.whl dist/*.tar.gz out/sbom.json
+
+release: ## Publish dist/ and out/sbom.json, with their signatures, as the release TAG (needs gh)
+	@test -n "$(TAG)" || { echo "make release needs TAG, such as v1.2.3" >&2; exit 1; }
+	@gh release create "$(TAG)" dist/* out/sbom.json* --verify-tag --notes-file CHANGELOG.md
 
 .PHONY: bench
 bench: $(STAMPS)/reference ## Measure against the alternatives (BENCH=autodiff, ARGS="speed --only ResNet")
@@ -132,11 +158,12 @@ $(STAMPS)/reference: $(STAMPS)/dev requirements/torch.txt requirements/torch-pee
 	@touch $@
 
 $(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/buf.sh scripts/deploy_tools.sh requirements/deploy.txt
-	@echo "programs: redis-server, openssl, prometheus, buf, and what checks deploy/"
+	@echo "programs: redis-server, openssl, prometheus, haproxy, buf, and what checks deploy/"
 	@scripts/debian.sh tool redis-server redis-server
 	@scripts/debian.sh tool openssl openssl
 	@scripts/debian.sh tool promtool prometheus
 	@scripts/debian.sh tool prometheus prometheus
+	@scripts/debian.sh tool haproxy haproxy
 	@scripts/buf.sh
 	@scripts/deploy_tools.sh
 	@touch $@

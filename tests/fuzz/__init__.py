@@ -1,0 +1,1 @@
+"""Malformed input of every kind, against everything that decodes it."""
