@@ -30,7 +30,7 @@ def main(project: str, certificate: str) -> None:
     """Go through everything, in order; end with an assertion that says what was not so."""
     grpc_port, tls_port = os.environ["CANDOR_GRPC_PORT"], os.environ["CANDOR_TLS_PORT"]
     with Client(f"127.0.0.1:{grpc_port}") as client:
-        client.wait_ready(timeout_s=60)
+        client.wait_ready(timeout_s=180)
         wait("candor_redis_up == 1", lambda: value("candor_redis_up") == 1)
         healthy(project)
         password_is_needed(project)
@@ -56,7 +56,7 @@ def cached(client: Client, project: str) -> None:
     wait("both are in Redis", lambda: redis(project, "DBSIZE") == str(len(METHODS)))
     crash(f"{project}_candor_1")
     wait("candor is there again", lambda: computed() == 0)
-    client.wait_ready(timeout_s=60)
+    client.wait_ready(timeout_s=180)
     explained(client)
     assert computed() == 0, "after the crash it should have come from Redis"
     assert count('candor_cache_total{kind="explanation",status="hit"}') == len(METHODS)

@@ -58,7 +58,7 @@ run --detach --name "$container" --env CANDOR_GRPC_ADDRESS="$address" \
 .venv/bin/python -c "
 from candor.client import Client
 with Client('$address') as client:
-    client.wait_ready(timeout_s=60)
+    client.wait_ready(timeout_s=180)
 " || { podman logs "$container" >&2; exit 1; }
 podman logs "$container" 2>&1 | grep '"event": "ready"'
 "$candor" models --server "$address"

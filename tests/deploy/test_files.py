@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from candor.app import _MALLOPT
+from candor.runtime.heap import _MALLOPT
 from candor.settings import SETTINGS, load_settings
 from deploy.rendering import tool
 from serving import ROOT

@@ -52,6 +52,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         # Places for two long explanations, so that one of three is refused.
         environ = {
             "CANDOR_REDIS_URL": f"unix://{redis}",
+            "CANDOR_CACHE_LOCK": "true",
             "CANDOR_WORKERS": "1",
             "CANDOR_EXPLAIN_QUEUE": "1",
         }
