@@ -6,7 +6,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
 from candor import errors
-from candor.client.failures import translated
+from candor.client.failures import translating
 from candor.wire.status import STATUS, details_of, status_of, trailers_of
 
 
@@ -18,6 +18,13 @@ ARGUMENTS = {
     errors.Overloaded: ("the queue is full", 1.25),
     errors.UnsupportedOperator: ("Foo", "node", "no rule"),
 }
+
+
+def translated(error):
+    """What a caller of our client gets to see."""
+    with pytest.raises(errors.CandorError) as found, translating():
+        raise error
+    return found.value
 
 
 def example(kind):
