@@ -57,7 +57,9 @@ def open_tracing(exporter: Any = None) -> "Tracing":
             f"traces is true, but {error.name} is not installed: pip install 'candor[traces]'"
         ) from error
     own = Resource({"service.name": "candor", "service.version": __version__})
-    provider = TracerProvider(resource=own.merge(OTELResourceDetector().detect()))
+    resource = own.merge(OTELResourceDetector().detect())
+    # Not by the interpreter as well: `closing` has waited for as long as anybody should.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(processor)
     return Tracing(provider)
 

@@ -42,11 +42,11 @@ def started(*words: str | Path) -> subprocess.Popen[str]:
     """A job in a process of its own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CANDOR_")}
     environment |= {**ALONE, "PYTHONPATH": os.pathsep.join([str(ROOT / "service"), *sys.path])}
+    # Who runs the tests in the background may have SIGINT ignored, by all that they start.
+    heeding = ["/usr/bin/env", "--default-signal=INT", sys.executable]
     return subprocess.Popen(
-        [sys.executable, "-m", "candor", *command(*words)],
-        env=environment
-        | ALONE
-        | {"PYTHONPATH": os.pathsep.join([str(ROOT / "service"), *sys.path])},
+        [*heeding, "-m", "candor", *command(*words)],
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from PIL import Image
@@ -16,7 +17,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 OWN_MODELS = ROOT / "docs" / "bring-your-own-model.md"
 PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {OWN_MODELS})]
 BLOCKS = [
-    pytest.param(block, id=f"{page.name}-{number}")
+    pytest.param(dedent(block), id=f"{page.name}-{number}")  # some stand in lists
     for page in PAGES
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
 ]

@@ -39,8 +39,8 @@ def test_whatever_comes_in_is_answered_or_refused_in_words(ways, name):
         outcomes.add(way.take(way.case(Random(seed))))
 
     one()
-    # Not all fail at the door, nor all pass.
-    assert name == "text" or len(outcomes) > 1
+    # Not all fail at the door, nor all pass: of so many that is no chance.
+    assert EXAMPLES[name] < 80 or len(outcomes) > 1
 
 
 def test_what_once_went_wrong_goes_right(ways):

