@@ -1,11 +1,11 @@
 """What is recomputed where windows reach is what the whole gives, of any convolutional network."""
 
 import numpy as np
-from hypothesis import event, given, note, seed, settings
+from hypothesis import event, given, note, reject, seed, settings
 from hypothesis import strategies as st
 
 from candor.autodiff import anatomy, prepare
-from candor.errors import Unsupported
+from candor.errors import InvalidInput, Unsupported
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.forward import forward
 from candor.runtime.programs.gradient import BASELINE
@@ -34,8 +34,12 @@ def test_scores_with_a_window_covered_are_those_of_the_whole(classifier, number)
         return
     rng = np.random.default_rng(number)
     x, baseline = rng.normal(size=(2, 1, 3, *classifier.extents)).astype(np.float32)
-    kept = Session(programs.first, POLICY).run({"x": x})
-    again, whole = Session(programs.again, POLICY), Session(forward(blueprint), POLICY)
+    whole = Session(forward(blueprint), POLICY)
+    try:
+        whole.run({"x": x})
+    except InvalidInput:  # onnx infers a window in the padding alone, and the head is too large
+        reject()
+    kept, again = Session(programs.first, POLICY).run({"x": x}), Session(programs.again, POLICY)
     shapes = {name: kept[name].shape for name in programs.recipe.contexts}
     assert shapes == programs.recipe.contexts
     np.testing.assert_allclose(kept[SCORE], whole.run({"x": x})[SCORE], rtol=1e-5, atol=1e-6)

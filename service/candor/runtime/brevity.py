@@ -3,13 +3,11 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from candor.result import Payload, Tensors
 
 __all__ = ["Brevity"]
-
-Job: TypeAlias = Literal["plan", "predict"]
 
 _BRIEF_S: Final = 400e-6
 """What a change of thread and back costs on one busy core (docs/performance.md)."""
@@ -26,9 +24,9 @@ class Brevity:
     def __init__(self, *, on_cpu: bool) -> None:
         """Know nothing yet; away from CPUs a thread that predicts waits for what it does not do."""
         self._on_cpu = on_cpu
-        self._row_s: dict[Job, float] = {}
+        self._row_s: dict[str, float] = {}
 
-    def expects(self, job: Job, payload: Payload, rows: int) -> bool:
+    def expects(self, job: str, payload: Payload, rows: int) -> bool:
         """Whether a job on some rows will be brief: False until one row was seen."""
         row_s = self._row_s.get(job)
         if row_s is None or row_s * rows > _BRIEF_S or not isinstance(payload, Tensors):
@@ -38,7 +36,7 @@ class Brevity:
         return sum(array.nbytes for array in payload.by_name.values()) <= _SMALL_BYTES
 
     @contextmanager
-    def timed(self, job: Job, rows: int) -> Iterator[None]:
+    def timed(self, job: str, rows: int) -> Iterator[None]:
         """Learn from a job, where it is of one row: of more each takes less."""
         if rows != 1:
             yield

@@ -101,8 +101,8 @@ class Subjects:
         Raises:
             NotFound, Unsupported: there is no such output, or it cannot be explained.
         """
-        if output is None:
-            self.known  # noqa: B018 - raises without reading the model again
+        if output is None and self.outline is None:  # known without reading the model again
+            raise Unsupported(self.refusal)
         with self._lock:
             if output not in self._compiled:
                 self._compiled[output] = self._subject(output)

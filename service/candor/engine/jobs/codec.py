@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from candor.engine.jobs.record import ENDED, ERRORS, STATES, Failure, Job
 from candor.engine.sealed import Malformed, seal, unseal
+from candor.errors import InternalError
 from candor.result import ModelId
 
 __all__ = ["SCHEMA", "decode_answer", "decode_job", "encode_answer", "encode_job"]
@@ -27,7 +28,8 @@ def encode_job(job: Job, key: str, secret: bytes) -> bytes:
     """Write a record."""
     plain = json.dumps(dataclasses.asdict(job), allow_nan=False).encode()
     sealed = seal(plain, _RECORD, key, secret)
-    assert sealed is not None, "names, times and a message are a few kB"  # noqa: S101
+    if sealed is None:
+        raise InternalError(f"the record of job '{job.id}' is too large to be kept")
     return sealed
 
 

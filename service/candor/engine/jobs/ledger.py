@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -153,12 +154,10 @@ class Jobs:
         if job.ended or self._kept is None:
             return job
         await self._kept.reader.cancel(key)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_HEARD_S):
-                async for job in self.watch(tenant, job_id):  # noqa: B007 - the last is told
-                    pass
-        except TimeoutError:
-            pass
+                async for news in self.watch(tenant, job_id):
+                    job = news
         return job
 
     async def list(self, tenant: str, limit: int) -> tuple[list[Job], bool]:

@@ -10,10 +10,10 @@ from typing import Final, TypeAlias, TypeVar
 from candor.engine.jobs.memory import Held, Memory
 from candor.engine.jobs.record import Failure, JobState, failure_of, lost
 from candor.engine.jobs.turnstile import Ticket, Turnstile
+from candor.engine.predicting import n_rows
 from candor.engine.request import ExplainRequest, Report
 from candor.errors import CandorError, InternalError, Overloaded, Unavailable
 from candor.explain.parse import method_name
-from candor.result import Images, Payload, Texts
 
 __all__ = ["OnReport", "Submission", "patiently", "run_job"]
 
@@ -104,12 +104,4 @@ def _n_answers(request: ExplainRequest) -> int:
     n_targets = [len(of_row) or 1 for of_row in request.targets]
     if len(n_targets) > 1:
         return n_methods * sum(n_targets)
-    return n_methods * (n_targets[0] if n_targets else 1) * max(1, _n_rows(request.payload))
-
-
-def _n_rows(payload: Payload) -> int:
-    if isinstance(payload, Images):
-        return len(payload.encoded)
-    if isinstance(payload, Texts):
-        return len(payload.texts)
-    return max((len(array) for array in payload.by_name.values() if array.ndim), default=1)
+    return n_methods * (n_targets[0] if n_targets else 1) * max(1, n_rows(request.payload))

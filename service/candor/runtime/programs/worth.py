@@ -5,6 +5,7 @@ multiplications. What is spent beside them decides where networks are small.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,5 +95,5 @@ def _size(graph: Graph, value: str) -> int:
     return math.prod(_ints(graph.shape(value) or ()))
 
 
-def _ints(extents: object) -> list[int]:
-    return [extent for extent in extents if isinstance(extent, int)]  # type: ignore[attr-defined]
+def _ints(extents: Iterable[object]) -> list[int]:
+    return [extent for extent in extents if isinstance(extent, int)]
