@@ -114,7 +114,7 @@ def _ceiling(timed: Timed) -> float:
     """The multiplications of a pass over those of what windows reach."""
     blueprint = plan_explanations(timed.file, Manifest(), None, None).blueprint
     graph = for_one_row(blueprint)
-    found = reach(graph, blueprint.input, (2, 3), whole=math.inf)
+    found = reach(graph, blueprint.input, (2, 3))
     boxes = found.boxes(_windows(timed.x.shape[2:]))
     whole = part = 0.0
     for node in graph.nodes:

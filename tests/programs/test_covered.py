@@ -53,8 +53,9 @@ def test_windows_of_photographs_are_run_in_part_and_say_the_same(photos, window,
     assert photos.ran.count("recompute") == part.trust["n_evaluations"]  # one for trial
     assert "perturb" not in photos.ran
     _, whole = finish(occlusion(Whole(photos.subject), Question(photos.x), options))
-    scale = np.abs(whole.values).max()
-    np.testing.assert_allclose(part.values, whole.values, atol=1e-5 * scale, err_msg=f"{SEED}")
+    # Differences of scores near 6 are known to some units in the last place of these.
+    scale = np.abs(photos.subject.predict(photos.x).score).max()
+    np.testing.assert_allclose(part.values, whole.values, atol=1e-6 * scale, err_msg=f"{SEED}")
     assert part.trust["figures"] == whole.trust["figures"]
 
 

@@ -11,7 +11,6 @@ from candor.runtime.programs.forward import forward
 from candor.runtime.programs.gradient import BASELINE
 from candor.runtime.programs.heads import PROBABILITY, SCORE
 from candor.runtime.programs.recompute import recomputation
-from candor.runtime.programs.splice import BOUNDS
 from candor.runtime.session import Session, SessionPolicy
 from gradcheck.networks import SEED
 from properties.convolutional import classifiers
@@ -45,12 +44,14 @@ def test_scores_with_a_window_covered_are_those_of_the_whole(classifier, number)
     np.testing.assert_allclose(kept[SCORE], whole.run({"x": x})[SCORE], rtol=1e-5, atol=1e-6)
     contexts = {name: kept[name] for name in shapes}
     low, high = windows(rng, classifier.extents)
-    for first, last, bounds in zip(low, high, programs.recipe.bounds((low, high)), strict=True):
+    each = programs.recipe.places((low, high))
+    shown = programs.recipe.matrix(baseline)
+    for first, last, places in zip(low, high, each, strict=True):
         covered = x.copy()
         at = (slice(None), slice(None), *map(slice, first, last))
         covered[at] = baseline[at]
         want = whole.run({"x": covered})
-        got = again.run({**contexts, BASELINE: baseline, BOUNDS: bounds})
+        got = again.run({**contexts, BASELINE: shown, **programs.recipe.fed(places)})
         error = np.abs(got[SCORE] - want[SCORE]).max()
         assert error <= 1e-5 * np.abs(want[SCORE]).max(), f"window {first} to {last}"
         np.testing.assert_allclose(got[PROBABILITY], want[PROBABILITY], atol=2e-5)

@@ -50,7 +50,8 @@ def cam(subject: Subject, questions: Sequence[Question], options: CamOptions) ->
     """
     method = method_name(options)
     resolved = resolve_cam(subject, questions[0], options)
-    x = np.concatenate([question.x for question in questions])
+    rows = [question.x for question in questions]
+    x = rows[0] if len(rows) == 1 else np.concatenate(rows)
     toward, n_before = directions(subject, x, [question.target for question in questions])
     scores, maps = subject.cam(
         x, toward, _FORMULAS[type(options)], resolved.layer or "", normalise=resolved.normalise

@@ -102,15 +102,17 @@ def map_warnings(values: Array, cure: str = "") -> list[str]:
         values: of the map.
         cure: what to do about the same value everywhere, where the method knows it.
     """
-    n_wrong = values.size - int(np.count_nonzero(np.isfinite(values)))
-    if n_wrong:
+    # Either end is NaN where a value is.
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        n_wrong = values.size - int(np.count_nonzero(np.isfinite(values)))
         return [
             f"not finite: {n_wrong} of {values.size} values are NaN or infinite, where the "
             "model's arithmetic or its derivative has no number"
         ]
-    if not np.any(values):
+    if low == high == 0:
         return ["empty: every value is zero, nothing in the input moves the target"]
-    if values.size > 1 and np.ptp(values) <= 1e-12 * float(np.abs(values).max()):
+    if values.size > 1 and high - low <= 1e-12 * max(-low, high):
         hint = f"; {cure}" if cure else ""
         return [f"constant: every position has the same value, the map shows no place{hint}"]
     return []

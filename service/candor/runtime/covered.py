@@ -15,8 +15,8 @@ from candor.runtime.kept import Build, Lender
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.gradient import BASELINE
 from candor.runtime.programs.heads import PROBABILITY, SCORE
-from candor.runtime.programs.recompute import Recipe, recomputation
-from candor.runtime.programs.splice import BOUNDS
+from candor.runtime.programs.recompute import Places, Recipe, recomputation
+from candor.runtime.programs.splice import INDICES, LENGTHS
 
 __all__ = ["Covered", "Covering"]
 
@@ -105,15 +105,15 @@ class _Row:
         found = run(("remember",), _first, row, {})
         self._recipe, self._windows, self._run = recipe, windows, run
         self._whole = Scores(found[SCORE], found[PROBABILITY])
-        self._rows = {BASELINE: np.ascontiguousarray(baseline)}
-        self._contexts = {name: found[name] for name in recipe.contexts}
+        shared = {name: found[name] for name in recipe.contexts}
+        self._shared = shared | {BASELINE: recipe.matrix(baseline)}
         self._places = {window.tobytes(): place for place, window in enumerate(windows)}
-        self._ahead: tuple[int, Array] = (-1, windows)
+        self._ahead: tuple[int, list[Places]] = (-1, [])
 
     def __call__(self, windows: Array) -> Scores:
         filled = np.all(windows[:, 0] < windows[:, 1], axis=1).tolist()
         each = [
-            self._window(self._bounds(window)) if covers else self._whole
+            self._window(self._of(window)) if covers else self._whole
             for window, covers in zip(windows, filled, strict=True)
         ]
         return Scores(
@@ -121,17 +121,17 @@ class _Row:
             np.concatenate([scores.probability for scores in each]),
         )
 
-    def _bounds(self, window: Array) -> Array:
-        """What the program is fed; of many windows at once it takes hardly longer than of one."""
+    def _of(self, window: Array) -> Places:
         block, place = divmod(self._places[window.tobytes()], _AT_ONCE)
         if self._ahead[0] != block:
             some = self._windows[block * _AT_ONCE : (block + 1) * _AT_ONCE]
-            self._ahead = block, self._recipe.bounds((some[:, 0], some[:, 1]))
-        found: Array = self._ahead[1][place]
-        return found
+            self._ahead = block, self._recipe.places((some[:, 0], some[:, 1]))
+        return self._ahead[1][place]
 
-    def _window(self, bounds: Array) -> Scores:
-        found = self._run(("recompute",), _again, self._rows, {**self._contexts, BOUNDS: bounds})
+    def _window(self, places: Places) -> Scores:
+        fed = self._recipe.fed(places)
+        shared = {**self._shared, INDICES: fed[INDICES]}
+        found = self._run(("recompute",), _again, {LENGTHS: fed[LENGTHS]}, shared)
         return Scores(found[SCORE], found[PROBABILITY])
 
 

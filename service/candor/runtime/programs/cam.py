@@ -43,10 +43,10 @@ def cam_program(
     )
     if normalise:
         raw = _unit_range(graph, op, raw)
-    resized = _resize(graph, op, raw, *_positions(graph, op, blueprint))
+    resized = op.Squeeze(_resize(graph, op, raw, *_positions(graph, op, blueprint)), [1])
     if normalise:
         resized = _unit_range(graph, op, resized)
-    graph.add_output(op.Squeeze(resized, [1]), MAP)
+    graph.add_output(resized, MAP)
     return graph.finish([SCORE, PROBABILITY, MAP])
 
 

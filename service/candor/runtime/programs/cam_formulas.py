@@ -27,10 +27,28 @@ def _over_channels(op: Emitter, parts: str) -> str:
     return op.Relu(op.ReduceSum(parts, [1], keepdims=1))
 
 
+def _weighed(op: Emitter, weights: str, activation: str) -> str:
+    """sum_k w_k A_k, rectified: a product of matrices; weights are [n, c, 1...]."""
+    positions = op.Shape(activation, start=2)
+    row = op.Reshape(weights, [0, 1, -1])
+    total = op.MatMul(row, op.Reshape(activation, [0, 0, -1]))
+    extents = op.Concat(op.Shape(activation, start=0, end=1), [1], positions, axis=0)
+    return op.Relu(op.Reshape(total, extents))
+
+
 def grad_cam(op: Emitter, activation: str, slope: str) -> str:
     """sum_k mean(g_k) A_k. Source: Selvaraju et al. 2017, eq. 1-2, arXiv:1610.02391."""
-    weights = op.ReduceMean(slope, _spatial(op, slope), keepdims=1)
-    return _over_channels(op, op.Mul(weights, activation))
+    return _weighed(op, _mean(op, slope), activation)
+
+
+def _mean(op: Emitter, slope: str) -> str:
+    """The mean over the positions; what was spread over them is it already."""
+    node = op.graph.producer(slope)
+    if node is not None and node.op_type == "Expand":
+        shape, spread = op.graph.shape(node.input[0]) or (), op.graph.shape(slope) or ()
+        if len(shape) == len(spread) and shape[:2] == spread[:2] and set(shape[2:]) == {1}:
+            return node.input[0]
+    return op.ReduceMean(slope, _spatial(op, slope), keepdims=1)
 
 
 def grad_cam_plus_plus(op: Emitter, activation: str, slope: str) -> str:
@@ -44,7 +62,7 @@ def grad_cam_plus_plus(op: Emitter, activation: str, slope: str) -> str:
     divisor = op.Add(op.Mul(square, 2.0), op.Mul(op.Mul(square, slope), total))
     shares = op.Div(square, op.Add(divisor, _EPSILON_PLUS_PLUS))
     weights = op.ReduceSum(op.Mul(op.Relu(slope), shares), _spatial(op, slope), keepdims=1)
-    return _over_channels(op, op.Mul(weights, activation))
+    return _weighed(op, weights, activation)
 
 
 def hires_cam(op: Emitter, activation: str, slope: str) -> str:
@@ -62,7 +80,7 @@ def xgrad_cam(op: Emitter, activation: str, slope: str) -> str:
     axes = _spatial(op, slope)
     total = op.Add(op.ReduceSum(activation, axes, keepdims=1), _EPSILON_X)
     weights = op.ReduceSum(op.Div(op.Mul(slope, activation), total), axes, keepdims=1)
-    return _over_channels(op, op.Mul(weights, activation))
+    return _weighed(op, weights, activation)
 
 
 FORMULAS: Mapping[str, Formula] = MappingProxyType(

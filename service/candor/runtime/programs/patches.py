@@ -1,186 +1,161 @@
 """The operators of a model, appended once more for what a window can reach."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
 from onnx import NodeProto, TensorProto
 
 from candor.autodiff import Emitter, Graph
-from candor.result import Array
 from candor.runtime.programs.gradient import BASELINE
-from candor.runtime.programs.reach import Boxes, Reach
-from candor.runtime.programs.splice import Context, Splicer, positions_first
-from candor.runtime.programs.views import View, counted
+from candor.runtime.programs.operands import Operands
+from candor.runtime.programs.reach import Reach
+from candor.runtime.programs.views import attributes, counted
 
 __all__ = ["Patches"]
 
 _PADDING: Final = frozenset({"auto_pad", "ceil_mode", "count_include_pad", "pads"})
-_WINDOWS: Final = frozenset({"AveragePool", "Conv", "MaxPool"})
-
-_Needed = Callable[[Sequence[Boxes]], Boxes]
+_FEW_CHANNELS: Final = 16
+"""Fewer channels are rows too short to be gathered one by one."""
 
 
 class Patches:
     """Appends to a graph, for each node whose result is a patch, one that computes the patch.
 
-    A patch is held as its node writes it, or with its positions first, or both: each form is made
-    of the other when it is first asked for.
+    A patch is a matrix: a row for each of its positions, in order.
 
     Attributes:
-        splicer: what the patches need of their surroundings.
+        operands: what they read; its splicer knows what they need of their surroundings.
     """
 
     def __init__(self, source: Graph, target: Graph, found: Reach) -> None:
+        self.operands = Operands(source, target, found)
         self._source, self._target, self._found = source, target, found
-        self.splicer = Splicer(target, len(next(iter(found.patches.values())).axes))
         self._op = Emitter(target, "candor/patch")
-        self._plain: dict[str, str] = {}
-        self._first: dict[str, str] = {}
-        self._surrounded: dict[str, tuple[str, _Needed]] = {}
+        self._n = len(next(iter(found.patches.values())).axes)
 
     def start(self, source: str) -> None:
         """Begin with the window itself, cut out of the baseline."""
-        patch, shape = self._found.patches[source], self._source.shape(source) or ()
-        baseline = self._target.add_input(BASELINE, TensorProto.FLOAT, shape)
-        self._plain[source] = self.splicer.cut(baseline, patch.axes, lambda boxes: [*boxes[0]])
+        operands = self.operands
+        size = (math.prod(operands.extents(source)), operands.width(source))
+        baseline = self._target.add_input(BASELINE, TensorProto.FLOAT, size)
+        operands.rows[source] = self._op.Gather(baseline, operands.places(source), axis=0)
 
     def twin(self, node: NodeProto) -> None:
         """Append the node that computes the patch of a node's result."""
-        made = NodeProto()
-        made.CopyFrom(node)
-        value = node.output[0]
-        view = self._found.views.get(value)
-        first = node.op_type not in _WINDOWS and self._goes_first(node)
-        if view is None:
-            made.input[:] = [self._operand(node, name, first=first) for name in node.input]
-        else:
-            around = self._turned_back(node.input[0], self._around(node)[0])
-            made.input[:] = [around, *node.input[1:]]
-        kept = [a for a in node.attribute if a.name not in _PADDING or node.op_type not in _WINDOWS]
-        del made.attribute[:]
-        made.attribute.extend(kept)
-        if first:
-            for attribute in made.attribute:
-                if attribute.name == "axis":
-                    rank = self._target.rank(value) or 0
-                    attribute.i = self._order(value).index(attribute.i % rank)
-        made.name = made.output[0] = self._target.fresh(f"{value}/patch")
-        self._target.append(made)
-        (self._first if first else self._plain)[value] = made.output[0]
-        if node.op_type == "AveragePool" and view is not None:
-            self._divide(node, view)
+        self.operands.rows[node.output[0]] = self._twins().get(node.op_type, self._pointwise)(node)
 
     def whole(self, value: str) -> str:
         """The value with its patch set in."""
         shape, axes = self._source.shape(value) or (), self._found.patches[value].axes
-        extents = np.array([int(shape[axis] or 0) for axis in axes])
-
-        def everything(boxes: Sequence[Boxes]) -> Boxes:
-            return np.zeros_like(boxes[0][0]), np.broadcast_to(extents, boxes[0][0].shape)
-
-        return self._turned_back(value, self._brought(value, everything))
-
-    def _goes_first(self, node: NodeProto) -> bool:
-        """Whether all operands are patches, and one comes with its positions first."""
-        patches, box = self._found.patches, self._found.patches[node.output[0]].box
-        if node.op_type == "Transpose" or not all(name in patches for name in node.input):
-            return False
-        return any(n not in self._plain or patches[n].box != box for n in node.input)
-
-    def _operand(self, node: NodeProto, name: str, *, first: bool) -> str:
-        patch, result = self._found.patches.get(name), self._found.patches[node.output[0]]
-        if patch is None:
-            return name
-        if patch.box == result.box:
-            return self._with_positions_first(name) if first else self._as_written(name)
-        made = self._brought(name, lambda boxes: boxes[result.box])
-        return made if first else self._turned_back(name, made)
-
-    def _brought(self, value: str, needed: _Needed) -> str:
-        """A patch in another box, which holds its own; positions first."""
-        patch = self._found.patches[value]
-        cut = self._cut_from_around(value, needed)
-        if cut is not None:
-            return cut
-        none = (0,) * len(patch.axes)
-        context = Context(value, patch.axes, none, none)
-        found = (self._with_positions_first(value), patch)
-        return self.splicer.spliced(found, context, needed, crops=False)
-
-    def _around(self, node: NodeProto) -> tuple[str, _Needed]:
-        """What a node's windows read, positions first, and where that is in the padded value."""
-        key = node.output[0]
-        if key not in self._surrounded:
-            value, view = node.input[0], self._found.views[key]
-            patch, box = self._found.patches[value], self._found.patches[key].box
-
-            def needed(boxes: Sequence[Boxes]) -> Boxes:
-                return view.read(*boxes[box])
-
-            made = None
-            if max(view.spans) == 1 and not any(view.begins):
-                made = self._cut_from_around(value, needed)
-            if made is None:
-                fill = -np.inf if node.op_type == "MaxPool" else 0.0
-                ends = tuple(max(end, 0) for end in view.ends)
-                context = Context(value, patch.axes, view.begins, ends, fill)
-                found = (self._with_positions_first(value), patch)
-                made = self.splicer.spliced(found, context, needed, crops=view.skips)
-            self._surrounded[key] = made, needed
-        return self._surrounded[key]
-
-    def _cut_from_around(self, value: str, needed: _Needed) -> str | None:
-        """A box of a value from what a convolution reads round it, where that is always enough."""
-        first, last = needed(self._found.samples)
-        for reader in self._source.consumers(value):
-            view = self._found.views.get(reader.output[0])
-            if view is None or max(view.spans) == 1 or reader.op_type != "Conv":
-                continue
-            around, read = self._around(reader)
-            begins = np.array(view.begins)
-            low, high = read(self._found.samples)
-            if not ((low <= first + begins).all() and (last + begins <= high).all()):
-                continue
-
-            def ends(
-                boxes: Sequence[Boxes], read: _Needed = read, begins: Array = begins
-            ) -> list[Array]:
-                low, (first, last) = read(boxes)[0], needed(boxes)
-                return [first + begins - low, last + begins - low]
-
-            return self.splicer.cut(around, range(1, 1 + first.shape[1]), ends)
-        return None
-
-    def _divide(self, node: NodeProto, view: View) -> None:
-        """Make a mean over all of a window one over what is to be counted."""
-        ratio = counted(self._source, node, view)
-        if (ratio == 1).all():
-            return
-        value = node.output[0]
-        box, axes = self._found.patches[value]
-        here = self.splicer.cut(self._op.constant(ratio), axes, lambda boxes: [*boxes[box]])
-        self._plain[value] = self._op.Mul(self._plain[value], here)
-
-    # Forms
-
-    def _order(self, value: str) -> tuple[int, ...]:
-        return positions_first(self._found.patches[value].axes, self._source.rank(value) or 0)
-
-    def _with_positions_first(self, value: str) -> str:
-        if value not in self._first:
-            made, order = self._plain[value], self._order(value)
-            turned = order != tuple(sorted(order))
-            self._first[value] = self._op.Transpose(made, perm=order) if turned else made
-        return self._first[value]
-
-    def _as_written(self, value: str) -> str:
-        if value not in self._plain:
-            self._plain[value] = self._turned_back(value, self._first[value])
-        return self._plain[value]
-
-    def _turned_back(self, value: str, made: str) -> str:
-        order = self._order(value)
-        if order == tuple(sorted(order)):
-            return made
+        order = [0, *axes, *(axis for axis in range(1, len(shape)) if axis not in axes)]
+        rows = self.operands.everywhere(value)
+        made = self._op.Reshape(rows, [int(shape[axis] or 0) for axis in order])
         return self._op.Transpose(made, perm=np.argsort(order).tolist())
+
+    def mean(self, node: NodeProto) -> str:
+        """A mean over all positions: of the patch, and of what is round it."""
+        value, shape = node.input[0], self._source.shape(node.output[0]) or ()
+        parts = self.operands.rows[value], self.operands.outside(value)
+        sums = (self._op.ReduceSum(rows, [0], keepdims=1) for rows in parts)
+        n_positions = math.prod(self.operands.extents(value))
+        found = self._op.Mul(self._op.Add(*sums), np.float32(1 / n_positions))
+        return self._op.Reshape(found, [int(extent or 0) for extent in shape])
+
+    # One operator each: from a node to the matrix of its result
+
+    def _twins(self) -> Mapping[str, Callable[[NodeProto], str]]:
+        return {
+            "AveragePool": self._average,
+            "BatchNormalization": self._normalised,
+            "Concat": self._joined,
+            "Conv": self._convolved,
+            "MaxPool": self._greatest,
+            "Transpose": lambda node: self.operands.of(node, node.input[0]),
+        }
+
+    def _convolved(self, node: NodeProto) -> str:
+        """A product of matrices, or the convolution itself where that is not one."""
+        weights = self._source.shape(node.input[1]) or ()
+        made, channels = int(weights[0] or 0), int(weights[1] or 0)
+        if attributes(node).get("group", 1) > 1 or channels < _FEW_CHANNELS:
+            return self._as_picture(node)
+        if node.output[0] in self._found.views:
+            rows = self._op.Reshape(
+                self.operands.windows(node),
+                [-1, math.prod(int(extent or 0) for extent in weights[1:])],
+            )
+        else:
+            rows = self.operands.of(node, node.input[0])
+        turned = self._op.Transpose(node.input[1], perm=[*range(2, len(weights)), 1, 0])
+        bias = node.input[2] if len(node.input) > 2 else None
+        return self._op.Gemm(rows, self._op.Reshape(turned, [-1, made]), bias)
+
+    def _greatest(self, node: NodeProto) -> str:
+        return self._reduced(node, "ReduceMax")
+
+    def _average(self, node: NodeProto) -> str:
+        """A mean over all of a window, made one over what is to be counted."""
+        view = self._found.views.get(node.output[0])
+        found = self._reduced(node, "ReduceMean")
+        ratio = np.ones(1) if view is None else counted(self._source, node, view)
+        if (ratio == 1).all():
+            return found
+        places = self.operands.places(node.output[0])
+        here = self._op.Gather(ratio.reshape(-1, 1), places, axis=0)
+        return self._op.Mul(found, here)
+
+    def _reduced(self, node: NodeProto, over_windows: str) -> str:
+        if node.output[0] not in self._found.views:
+            return self.operands.of(node, node.input[0])
+        taps = math.prod(attributes(node)["kernel_shape"])
+        each = self._op.Reshape(
+            self.operands.windows(node), [-1, taps, self.operands.width(node.input[0])]
+        )
+        reduce = getattr(self._op, over_windows)
+        return str(reduce(each, [1], keepdims=0))
+
+    def _as_picture(self, node: NodeProto) -> str:
+        """The operator itself, on what it reads with its axes in their order."""
+        n, width = self._n, self.operands.width(node.input[0])
+        rows, counts = self.operands.box(node)
+        positions = self._op.Cast(counts, to=TensorProto.INT64)
+        shape = self._op.Concat([1], positions, [width], axis=0)
+        made = NodeProto()
+        made.CopyFrom(node)
+        del made.attribute[:]
+        made.attribute.extend(a for a in node.attribute if a.name not in _PADDING)
+        order = [0, n + 1, *range(1, n + 1)]
+        made.input[0] = self._op.Transpose(self._op.Reshape(rows, shape), perm=order)
+        back = self._op.Transpose(self._appended(node, made), perm=[0, *range(2, n + 2), 1])
+        return self._op.Reshape(back, [-1, self.operands.width(node.output[0])])
+
+    def _normalised(self, node: NodeProto) -> str:
+        """BatchNormalization: a factor and a summand for each channel."""
+        scale, shift, mean, variance = node.input[1:5]
+        epsilon = np.float32(attributes(node).get("epsilon", 1e-5))
+        factor = self._op.Div(scale, self._op.Sqrt(self._op.Add(variance, epsilon)))
+        summand = self._op.Sub(shift, self._op.Mul(mean, factor))
+        rest = (self._source.shape(node.input[0]) or ())[1:]
+        repeats = self.operands.width(node.input[0]) // int(rest[0] or 1)
+        ends = []
+        for each in (factor, summand):
+            column = self._op.Reshape(each, [-1, 1])
+            spread = self._op.Expand(column, [1, repeats]) if repeats > 1 else column
+            ends.append(self._op.Reshape(spread, [1, -1]))
+        return self._op.Add(self._op.Mul(self.operands.of(node, node.input[0]), ends[0]), ends[1])
+
+    def _joined(self, node: NodeProto) -> str:
+        return self._op.Concat(*(self.operands.of(node, name) for name in node.input), axis=1)
+
+    def _pointwise(self, node: NodeProto) -> str:
+        made = NodeProto()
+        made.CopyFrom(node)
+        made.input[:] = [self.operands.of(node, name) for name in node.input]
+        return self._appended(node, made)
+
+    def _appended(self, node: NodeProto, made: NodeProto) -> str:
+        made.name = made.output[0] = self._target.fresh(f"{node.output[0]}/patch")
+        self._target.append(made)
+        return made.output[0]

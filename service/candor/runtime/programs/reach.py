@@ -4,6 +4,7 @@ A box is [low, high) along each axis of the positions. Boxes of many windows are
 [windows, axes]; a value without a box may change everywhere.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -14,14 +15,11 @@ from candor.autodiff import Graph
 from candor.result import Array
 from candor.runtime.programs.views import View, attributes, extents_of, view_of
 
-__all__ = ["WHOLE", "Boxes", "Patch", "Reach", "reach"]
+__all__ = ["Boxes", "Patch", "Reach", "is_mean", "reach"]
 
 Boxes = tuple[Array, Array]
 """Low and high ends, int64 [windows, axes] each."""
 _Rule = Callable[[Sequence[Boxes]], Boxes]
-
-WHOLE: Final = 0.9
-"""Share from which on a value is computed whole: setting a patch in costs more than is spared."""
 
 
 class Patch(NamedTuple):
@@ -71,10 +69,15 @@ class Reach:
         (low, high), (least, most) = self.samples[outer], self.samples[inner]
         return bool((low <= least).all() and (most <= high).all())
 
-    def smallest(self, box: int) -> Boxes:
-        """A box of windows of one position, everywhere along the diagonal."""
-        low, high = self.samples[box]
-        return low[: len(low) // 3], high[: len(high) // 3]
+
+def is_mean(graph: Graph, node: NodeProto, patch: Patch) -> bool:
+    """Whether a node takes the mean over all positions of a patch, and nothing else."""
+    if node.op_type == "GlobalAveragePool":
+        return patch.axes == tuple(range(2, graph.rank(node.input[0]) or 0))
+    if node.op_type != "ReduceMean" or len(node.input) < 2:
+        return False
+    axes, rank = graph.constant(node.input[1]), graph.rank(node.input[0]) or 1
+    return axes is not None and sorted(axis % rank for axis in axes.tolist()) == [*patch.axes]
 
 
 def _smallest_and_largest(extents: tuple[int, ...]) -> Boxes:
@@ -88,22 +91,21 @@ def _smallest_and_largest(extents: tuple[int, ...]) -> Boxes:
     return np.concatenate([at, at, none]), np.concatenate([at + 1, every, at + 1])
 
 
-def reach(graph: Graph, source: str, axes: tuple[int, ...], whole: float = WHOLE) -> Reach:
+def reach(graph: Graph, source: str, axes: tuple[int, ...]) -> Reach:
     """Follow changes of boxes of a graph's input.
 
     Args:
         graph: whose extents should be known; what is not stops the following there.
         source: the input.
         axes: of it, that the positions lie on.
-        whole: the share of a value, changed by one position, from which on it counts as whole.
     """
     found = Reach(source, axes, extents_of(graph, source, axes))
     for node in graph.nodes:
-        if not any(name in found.changed for name in node.input):
+        if found.changed.isdisjoint(node.input):
             continue
         found.changed.update(node.output)
         patch = _followed(graph, node, found)
-        if patch is not None and _share(graph, node.output[0], patch, found) < whole:
+        if patch is not None:
             found.patches[node.output[0]] = patch
             _widen(graph, node, found)
         else:
@@ -120,12 +122,6 @@ def _followed(graph: Graph, node: NodeProto, found: Reach) -> Patch | None:
     if any(name in found.changed and name not in found.patches for name in node.input):
         return None
     return follow(graph, node, found)
-
-
-def _share(graph: Graph, value: str, patch: Patch, found: Reach) -> float:
-    """How much of a value a window of one position changes, on the mean over the positions."""
-    low, high = found.smallest(patch.box)
-    return float(np.prod(np.mean((high - low) / extents_of(graph, value, patch.axes), axis=0)))
 
 
 def _widen(graph: Graph, node: NodeProto, found: Reach) -> None:
@@ -173,7 +169,10 @@ def _pointwise(graph: Graph, node: NodeProto, found: Reach) -> Patch | None:
     axes = _common_axes(graph, node, found)
     if axes is None or not all(_is_even(graph, node, name, axes, found) for name in node.input):
         return None
-    return Patch(_union(node, found), axes)
+    rest = [axis for axis in range(1, graph.rank(node.output[0]) or 0) if axis not in axes]
+    widths = {extents_of(graph, name, rest) for name in node.input if name in found.patches}
+    alike = all(math.prod(w) == 1 for w in widths - {extents_of(graph, node.output[0], rest)})
+    return Patch(_union(node, found), axes) if alike else None
 
 
 def _common_axes(graph: Graph, node: NodeProto, found: Reach) -> tuple[int, ...] | None:
@@ -220,7 +219,9 @@ def _by_channel(_: Graph, node: NodeProto, found: Reach) -> Patch | None:
 def _joined(graph: Graph, node: NodeProto, found: Reach) -> Patch | None:
     axes = _common_axes(graph, node, found)
     axis = int(attributes(node)["axis"]) % (graph.rank(node.output[0]) or 1)
-    if axes is None or axis in axes or any(name not in found.patches for name in node.input):
+    if axes is None or any(name not in found.patches for name in node.input):
+        return None
+    if axis != min(set(range(1, graph.rank(node.output[0]) or 0)) - set(axes), default=0):
         return None
     return Patch(_union(node, found), axes)
 
@@ -229,7 +230,8 @@ def _transposed(graph: Graph, node: NodeProto, found: Reach) -> Patch | None:
     patch = found.patches[node.input[0]]
     order = list(attributes(node).get("perm", range(graph.rank(node.input[0]) or 0)[::-1]))
     axes = tuple(order.index(axis) for axis in patch.axes)
-    kept = order[0] == 0 and list(axes) == sorted(axes)
+    rest = [axis for axis in order[1:] if axis not in patch.axes]
+    kept = order[0] == 0 and list(axes) == sorted(axes) and rest == sorted(rest)
     return Patch(patch.box, axes) if kept else None
 
 

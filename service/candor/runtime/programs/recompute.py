@@ -8,8 +8,9 @@ From the first operator on that sees all positions at once, the whole is run.
 Source: Nakandala, Kumar and Papakonstantinou 2019, doi:10.1145/3299869.3319874.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from onnx import ModelProto
@@ -20,11 +21,14 @@ from candor.result import Array
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.heads import PROBABILITY, SCORE, add_heads
 from candor.runtime.programs.patches import Patches
-from candor.runtime.programs.reach import Boxes, Reach, reach
-from candor.runtime.programs.splice import Bound, remember
+from candor.runtime.programs.reach import Boxes, Patch, Reach, is_mean, reach
+from candor.runtime.programs.splice import INDICES, LENGTHS, Given, Key, Vectors, remember
 from candor.runtime.programs.worth import Cost, costs_of
 
-__all__ = ["Recipe", "Recomputation", "for_one_row", "recomputation"]
+__all__ = ["Places", "Recipe", "Recomputation", "for_one_row", "recomputation"]
+
+Places = tuple[tuple[Key, ...], tuple[int, ...]]
+"""Of a window: for each vector that is fed, what it depends on, and what is added to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +42,39 @@ class Recipe:
 
     contexts: dict[str, tuple[int, ...]]
     cost: Cost
+    _source: Patch
     _reach: Reach
-    _bounds: tuple[Bound, ...]
+    _fed: tuple[Given, ...]
+    _kept: Vectors = field(default_factory=Vectors)
 
     def boxes(self, windows: Boxes) -> list[Boxes]:
         """What windows reach."""
         return self._reach.boxes(windows)
 
-    def bounds(self, windows: Boxes) -> Array:
-        """What the second program is fed for each of some windows: int64 [windows, numbers]."""
+    def matrix(self, row: Array) -> Array:
+        """A row of the input, [1, ...], as patches are: [positions, values at a position]."""
+        axes = self._source.axes
+        turned = np.moveaxis(row, axes, range(1, 1 + len(axes)))
+        n_positions = math.prod(row.shape[axis] for axis in axes)
+        return np.ascontiguousarray(turned, dtype=np.float32).reshape(n_positions, -1)
+
+    def places(self, windows: Boxes) -> list[Places]:
+        """What tells where each of some windows is; hardly longer for many than for one."""
         boxes = self._reach.boxes(windows)
-        ends = [end for bound in self._bounds for end in bound(boxes)]
-        return np.concatenate(ends, axis=1, dtype=np.int64)
+        each = [map(tuple, vector.keys(boxes).tolist()) for vector in self._fed]
+        shifts = [
+            [0] * len(windows[0]) if vector.shift is None else vector.shift(boxes).tolist()
+            for vector in self._fed
+        ]
+        return list(zip(zip(*each, strict=True), zip(*shifts, strict=True), strict=True))
+
+    def fed(self, places: Places) -> dict[str, Array]:
+        """Where the second program finds what a window reaches."""
+        vectors = list(map(self._kept.of, self._fed, places[0]))
+        lengths = list(map(len, vectors))
+        indices = np.concatenate(vectors)
+        indices += np.repeat(np.array(places[1], np.int32), lengths)
+        return {INDICES: indices, LENGTHS: np.array([lengths], np.int64)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +83,8 @@ class Recomputation:
 
     Attributes:
         first: row [1, ...] -> score, probability [1, k], contexts.
-        again: contexts, baseline [1, ...], bounds [numbers] -> score, probability [1, k].
+        again: contexts, baseline [positions, c], indices and the lengths of their parts ->
+            score, probability [1, k].
     """
 
     first: ModelProto
@@ -86,18 +112,19 @@ def recomputation(blueprint: Blueprint) -> Recomputation:
     if not found.views or blueprint.anatomy.score in found.patches:
         raise Unsupported("no convolution works on parts of the row")
     again = graph.copy()
-    patches = _appended(graph, again, blueprint.input, found)
+    patches = _appended(graph, again, blueprint, found)
     add_heads(again, blueprint)
     first = graph.copy()
     add_heads(first, blueprint)
-    contexts = patches.splicer.contexts
+    contexts = patches.operands.splicer.contexts
     for context, name in contexts.items():
         remember(first, context, name)
     recipe = Recipe(
         {name: _known(again.shape(name)) for name in contexts.values()},
         costs_of(graph, found),
+        found.patches[blueprint.input],
         found,
-        tuple(patches.splicer.bounds),
+        tuple(patches.operands.splicer.fed),
     )
     return Recomputation(
         first.finish([SCORE, PROBABILITY, *contexts.values()]),
@@ -118,17 +145,26 @@ def for_one_row(blueprint: Blueprint) -> Graph:
     return prepare(proto)
 
 
-def _appended(graph: Graph, target: Graph, source: str, found: Reach) -> Patches:
+def _appended(graph: Graph, target: Graph, blueprint: Blueprint, found: Reach) -> Patches:
     """Let all that is not a patch be computed of patches that are set into the whole."""
     patches = Patches(graph, target, found)
-    patches.start(source)
+    patches.start(blueprint.input)
     twins = [node for node in graph.nodes if node.output[0] in found.patches]
     for node in twins:
         patches.twin(node)
-    for value in [source, *(node.output[0] for node in twins)]:
-        if any(reader.output[0] not in found.patches for reader in graph.consumers(value)):
+    for value in [blueprint.input, *(node.output[0] for node in twins)]:
+        others = [n for n in graph.consumers(value) if n.output[0] not in found.patches]
+        means = [
+            node
+            for node in others
+            if is_mean(graph, node, found.patches[value])
+            and node.output[0] != blueprint.anatomy.score
+        ]
+        for node in means:
+            target.replace_uses(node.output[0], patches.mean(node))
+        if len(means) < len(others):
             target.replace_uses(value, patches.whole(value))
-    patches.splicer.finish()
+    patches.operands.splicer.finish()
     return patches
 
 

@@ -1,10 +1,12 @@
-"""Patches set into their surroundings: where, and from where, is given at run time, as bounds.
+"""Patches set into their surroundings: where, and from where, is given at run time, as indices.
 
-Here positions come right after the rows, [1, ...positions, ...rest]: for pictures that is channels
-last, where an entry of a position is one piece of memory. Between this and its blocked layout ONNX
-Runtime copies once, as it does from channels second.
+Here a value is a matrix with a row for each position, whose entries are one piece of memory. What a
+patch lacks is gathered from the value of the whole row and put below it; what reads both is told
+which of these rows it wants. Source: the lowering of convolutions to products of matrices, Chetlur
+et al. 2014, arXiv:1410.0759.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -14,14 +16,67 @@ from onnx import TensorProto, helper
 from candor.autodiff import Emitter, Graph
 from candor.result import Array
 from candor.runtime.programs.reach import Boxes, Patch
+from candor.runtime.programs.surroundings import Placed, Slide, lacking, ordered
 
-__all__ = ["BOUNDS", "Bound", "Context", "Splicer", "positions_first", "remember"]
+__all__ = [
+    "INDICES",
+    "LENGTHS",
+    "Around",
+    "Context",
+    "Given",
+    "Key",
+    "Needed",
+    "Splicer",
+    "Vectors",
+    "remember",
+]
 
-BOUNDS: Final = "candor.bounds"
+INDICES: Final = "candor.indices"
+LENGTHS: Final = "candor.lengths"
 _CONTEXT: Final = "candor.context/"
+_KEPT: Final = 2**23
+"""Entries of vectors that are kept of a model, 4 bytes each."""
 
-Bound = Callable[[Sequence[Boxes]], list[Array]]
-"""Of all boxes: ends of slices, int64 [windows, axes] each."""
+Needed = Callable[[Sequence[Boxes]], Boxes]
+Key = tuple[int, ...]
+_Placed = Callable[[Sequence[Boxes]], Array]
+
+
+class Given(NamedTuple):
+    """A vector that is fed.
+
+    Attributes:
+        keys: of all boxes: what it depends on, int64 [windows, numbers].
+        made: a key's vector, int32.
+        shift: of all boxes: what is added to it, int64 [windows]; None: nothing.
+    """
+
+    keys: Callable[[Sequence[Boxes]], Array]
+    made: Callable[[Key], Array]
+    shift: Callable[[Sequence[Boxes]], Array] | None = None
+
+
+class Vectors:
+    """Vectors by what they depend on: windows of one size share most of theirs.
+
+    Used by several threads at once one may be made twice; it is the same.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, Key], Array] = {}
+        self._n = 0
+
+    def of(self, given: Given, key: Key) -> Array:
+        """The vector, made unless it is there."""
+        found = self._made.get((id(given), key))
+        if found is None:
+            found = given.made(key)
+            self._n += len(found)
+            if self._n > _KEPT:
+                self._made.clear()
+                self._n = len(found)
+            self._made[id(given), key] = found
+        return found
 
 
 class Context(NamedTuple):
@@ -34,92 +89,123 @@ class Context(NamedTuple):
     fill: float = 0.0
 
 
+class Around(NamedTuple):
+    """A patch with what it lacks to be another box below it.
+
+    Attributes:
+        rows: the matrix.
+        needed: the box, in positions that count the padding.
+        begins: how many positions of padding these count before the first.
+        placed: of all boxes, `Placed` as int64 [windows, 3 * axes].
+    """
+
+    rows: str
+    needed: Needed
+    begins: tuple[int, ...]
+    placed: _Placed
+
+
 class Splicer:
     """Appends the splicing to a graph, and notes what it is to be fed.
 
     Attributes:
-        bounds: in the order of the input of that name.
+        fed: the parts of the input of that name.
         contexts: the name of the input of each.
     """
 
-    def __init__(self, graph: Graph, n_axes: int) -> None:
-        self.bounds: list[Bound] = []
+    def __init__(self, graph: Graph) -> None:
+        self.fed: list[Given] = []
         self.contexts: dict[Context, str] = {}
         self._graph = graph
         self._op = Emitter(graph, "candor/splice")
-        self._n = n_axes
         self._vectors: list[str] = []
-        self._vector = graph.add_initializer(np.zeros(n_axes, np.int64), "candor.vector")
+        self._all = graph.add_input(INDICES, TensorProto.INT32, (None,))
 
-    def cut(self, value: str, axes: Sequence[int], bound: Bound) -> str:
-        """The part of a value between two ends."""
-        start, end = self._given(bound, 2)
-        return self._op.Slice(value, start, end, axes)
-
-    def spliced(
-        self,
-        patch: tuple[str, Patch],
-        context: Context,
-        needed: Callable[[Sequence[Boxes]], Boxes],
-        *,
-        crops: bool,
-    ) -> str:
-        """A patch brought to another box: what it lacks is taken from the context.
-
-        Args:
-            patch: what was computed, and where that is.
-            context: where the rest is.
-            needed: the box, in positions that count the padding.
-            crops: whether the patch may reach beyond it.
-        """
-        name, (box, _) = patch
-        begins = np.array(context.begins)
-
-        def ends(boxes: Sequence[Boxes]) -> list[Array]:
-            low, high = (end + begins for end in boxes[box])
-            first, last = needed(boxes)
-            kept, until = np.clip(low, first, last), np.clip(high, first, last)
-            start = np.maximum(kept - low, 0)
-            found = [start, start + until - kept] if crops else []
-            return [*found, first, last, kept - first, until - first]
-
-        axes = range(1, 1 + self._n)
-        vectors = iter(self._given(ends, 6 if crops else 4))
-        if crops:
-            name = self._op.Slice(name, next(vectors), next(vectors), axes)
-        around = self._op.Slice(self._context(context), next(vectors), next(vectors), axes)
-        places = self._op.Slice(self._places(context), next(vectors), next(vectors), axes)
-        return self._op.ScatterND(around, places, name)
+    def given(self, vector: Given) -> str:
+        """A vector that is fed: its name."""
+        self.fed.append(vector)
+        name = self._graph.fresh(f"{INDICES}/{len(self._vectors)}")
+        self._graph.declare(name, self._all)  # it has no producer before `finish`
+        self._vectors.append(name)
+        return name
 
     def finish(self) -> None:
-        """Take the bounds apart; nothing can be spliced after it."""
-        n = len(self._vectors)
-        given = self._graph.add_input(BOUNDS, TensorProto.INT64, (n * self._n,))
-        parts = helper.make_node("Split", [given], self._vectors, name=BOUNDS, num_outputs=n)
+        """Take the vectors apart; nothing can be spliced after it."""
+        lengths = self._graph.add_input(LENGTHS, TensorProto.INT64, (1, len(self._vectors)))
+        each = self._op.Reshape(lengths, [-1])
+        parts = helper.make_node("Split", [self._all, each], self._vectors, name=INDICES)
         self._graph.append(parts)
 
-    def _given(self, bound: Bound, count: int) -> list[str]:
-        self.bounds.append(bound)
-        made = [self._graph.fresh(f"{BOUNDS}/{len(self._vectors)}") for _ in range(count)]
-        for name in made:
-            self._graph.declare(name, self._vector)  # it has no producer before `finish`
-        self._vectors += made
-        return made
+    def around(self, patch: tuple[str, Patch], context: Context, needed: Needed) -> Around:
+        """Put what a patch lacks below it.
 
-    def _places(self, context: Context) -> str:
-        """The index of each position of a context, int64 [1, ...positions, 1 + axes]."""
-        shape = self._graph.shape(self._context(context)) or ()
-        extents = [int(extent or 0) for extent in shape[: 1 + self._n]]
-        return self._op.constant(np.moveaxis(np.indices(extents, dtype=np.int64), 0, -1))
+        Args:
+            patch: the matrix, and where that is.
+            context: where the rest is.
+            needed: the box, in positions that count the padding.
+        """
+        more, placed = self.lacking(patch[1], context, needed)
+        rows = self._op.Concat(patch[0], more, axis=0)
+        return Around(rows, needed, context.begins, placed)
+
+    def lacking(self, patch: Patch, context: Context, needed: Needed) -> tuple[str, _Placed]:
+        """What a patch lacks, as `around` puts it below it, and how it is placed."""
+        box, axes = patch
+        begins, extents = np.array(context.begins), self._padded(context)
+        pitch = extents[-1]
+        pitches = np.array([math.prod(extents[axis + 1 :]) for axis in range(len(axes))])
+
+        def placed(boxes: Sequence[Boxes]) -> Array:
+            (low, high), (first, last) = boxes[box], needed(boxes)
+            return np.concatenate([high - low, low + begins - first, last - first], axis=1)
+
+        def made(key: Key) -> Array:
+            return lacking(Placed.of(key), pitch)
+
+        def shift(boxes: Sequence[Boxes]) -> Array:
+            found: Array = needed(boxes)[0] @ pitches
+            return found
+
+        rows = self._op.Gather(
+            self._context(context), self.given(Given(placed, made, shift)), axis=0
+        )
+        return rows, placed
+
+    def read(self, around: Around, wanted: Needed, slide: Slide) -> str:
+        """The rows that windows read: of each window in turn, one for each entry of its kernel.
+
+        Args:
+            around: where they are.
+            wanted: of all boxes: the first position that is read, counting the padding of what is
+                read, and how many windows there are.
+            slide: the windows.
+        """
+
+        def keys(boxes: Sequence[Boxes]) -> Array:
+            first, results = wanted(boxes)
+            start = first - around.needed(boxes)[0]
+            return np.concatenate([around.placed(boxes), start, results], axis=1)
+
+        def made(key: Key) -> Array:
+            n = len(slide.kernel)
+            return ordered(Placed.of(key[: 3 * n]), key[3 * n : 4 * n], key[4 * n :], slide)
+
+        return self._op.Gather(around.rows, self.given(Given(keys, made)), axis=0)
+
+    def _padded(self, context: Context) -> tuple[int, ...]:
+        shape = self._graph.shape(context.value) or ()
+        sides = zip(context.axes, context.begins, context.ends, strict=True)
+        return tuple(int(shape[axis] or 0) + begin + end for axis, begin, end in sides)
 
     def _context(self, context: Context) -> str:
         if context not in self.contexts:
-            shape = list(self._graph.shape(context.value) or ())
-            for axis, begin, end in zip(context.axes, context.begins, context.ends, strict=True):
-                shape[axis] = int(shape[axis] or 0) + begin + end
-            turned = tuple(shape[axis] for axis in positions_first(context.axes, len(shape)))
+            shape = self._graph.shape(context.value) or ()
+            rest = [
+                int(e or 0) for axis, e in enumerate(shape) if axis and axis not in context.axes
+            ]
             name = f"{_CONTEXT}{len(self.contexts)}"
-            self.contexts[context] = self._graph.add_input(name, TensorProto.FLOAT, turned)
+            extents = (math.prod(self._padded(context)), math.prod(rest))
+            self.contexts[context] = self._graph.add_input(name, TensorProto.FLOAT, extents)
         return self.contexts[context]
 
 
@@ -130,12 +216,9 @@ def remember(graph: Graph, context: Context, name: str) -> None:
     if any((*context.begins, *context.ends)):
         margins = [*context.begins, *context.ends]
         value = op.Pad(value, margins, np.array(context.fill, np.float32), context.axes)
-    order = positions_first(context.axes, graph.rank(context.value) or 0)
+    shape = graph.shape(context.value) or ()
+    order = (0, *context.axes, *(a for a in range(1, len(shape)) if a not in context.axes))
     if order != tuple(sorted(order)):
         value = op.Transpose(value, perm=order)
-    graph.add_output(value, name)
-
-
-def positions_first(axes: Sequence[int], rank: int) -> tuple[int, ...]:
-    """The order of axes that brings the positions next to the rows."""
-    return (0, *axes, *(axis for axis in range(1, rank) if axis not in axes))
+    rest = math.prod(int(shape[axis] or 0) for axis in order[1 + len(context.axes) :])
+    graph.add_output(op.Reshape(value, [-1, rest]), name)

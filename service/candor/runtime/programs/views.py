@@ -25,20 +25,22 @@ class View:
     """
 
     strides: tuple[int, ...]
+    dilations: tuple[int, ...]
     spans: tuple[int, ...]
     begins: tuple[int, ...]
     ends: tuple[int, ...]
     results: tuple[int, ...]
 
     @property
+    def kernel(self) -> tuple[int, ...]:
+        """How many positions a window reads."""
+        sides = zip(self.spans, self.dilations, strict=True)
+        return tuple((span - 1) // step + 1 for span, step in sides)
+
+    @property
     def is_even(self) -> bool:
         """Whether each window is one position, in its own place."""
         return max(*self.spans, *self.strides) == 1 and not any((*self.begins, *self.ends))
-
-    @property
-    def skips(self) -> bool:
-        """Whether there may be positions that no window reads."""
-        return max(self.strides) > 1 or min(self.ends) < 0
 
     def read(self, low: Array, high: Array) -> tuple[Array, Array]:
         """What windows [low, high) read, in positions that count the padding; int64 [n, axes]."""
@@ -75,7 +77,7 @@ def view_of(graph: Graph, node: NodeProto) -> View | None:
         return None
     kernel = given.get("kernel_shape") or extents_of(graph, node.input[1], axes)
     strides = tuple(given.get("strides", (1,) * n))
-    dilations = given.get("dilations", (1,) * n)
+    dilations = tuple(given.get("dilations", (1,) * n))
     spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True))
     sides = zip(results, strides, spans, extents, strict=True)
     missing = [(y - 1) * stride + span - x for y, stride, span, x in sides]
@@ -90,7 +92,7 @@ def view_of(graph: Graph, node: NodeProto) -> View | None:
     if min(begins) < 0 or behind:
         return None
     ends = tuple(total - begin for total, begin in zip(missing, begins, strict=True))
-    return View(strides, spans, begins, ends, results)
+    return View(strides, dilations, spans, begins, ends, results)
 
 
 def counted(graph: Graph, node: NodeProto, view: View) -> Array:
