@@ -83,7 +83,7 @@ format: $(STAMPS)/dev ## Format the code, and mend what the linter can
 
 .PHONY: test test-data
 test: $(STAMPS)/reference $(STAMPS)/tools check ## make check, then the tests that need no data sets
-	@pytest -m "not data and not kserve" $(ARGS)
+	@pytest --numprocesses auto --dist loadfile -m "not data and not kserve and not ray" $(ARGS)
 
 test-data: $(STAMPS)/reference $(STAMPS)/tools ## The tests that need the data sets under CANDOR_DATA
 	@test -n "$(CANDOR_DATA)" || { echo "make test-data needs CANDOR_DATA, the folder of the data sets" >&2; exit 1; }
@@ -93,6 +93,11 @@ test-data: $(STAMPS)/reference $(STAMPS)/tools ## The tests that need the data s
 test-kserve: $(STAMPS)/reference $(STAMPS)/tools ## KServe's own clients against the service (installs them in .cache/kserve)
 	@$(PIP) install --quiet --upgrade --target .cache/kserve kserve==0.21.0
 	@PYTHONPATH=.cache/kserve pytest -m kserve $(ARGS)
+
+.PHONY: test-ray
+test-ray: $(STAMPS)/reference ## candor bulk on a Ray cluster of two nodes (installs Ray in .cache/ray)
+	@$(PIP) install --quiet --upgrade --target .cache/ray 'ray[data]==2.60.0' 'protobuf<7'
+	@PYTHONPATH=.cache/ray pytest -m ray $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(STAMPS)/dev ## Malformed input, led by what it reaches, then counted (SECONDS=60, CASES=10000; installs atheris in .cache/fuzz)
@@ -157,14 +162,15 @@ $(STAMPS)/reference: $(STAMPS)/dev requirements/torch.txt requirements/torch-pee
 	@$(PIP) install --quiet --no-deps -r requirements/torch-peers.txt
 	@touch $@
 
-$(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/buf.sh scripts/deploy_tools.sh requirements/deploy.txt
-	@echo "programs: redis-server, openssl, prometheus, haproxy, buf, and what checks deploy/"
+$(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/buf.sh scripts/connect.sh scripts/deploy_tools.sh requirements/deploy.txt
+	@echo "programs: redis-server, openssl, prometheus, haproxy, buf, Connect's client, and what checks deploy/"
 	@scripts/debian.sh tool redis-server redis-server
 	@scripts/debian.sh tool openssl openssl
 	@scripts/debian.sh tool promtool prometheus
 	@scripts/debian.sh tool prometheus prometheus
 	@scripts/debian.sh tool haproxy haproxy
 	@scripts/buf.sh
+	@scripts/connect.sh
 	@scripts/deploy_tools.sh
 	@touch $@
 

@@ -18,7 +18,7 @@ from candor.result import ModelId
 __all__ = ["UNKNOWN_MODEL", "CacheOp", "CacheTier", "Metrics", "WorkClass"]
 
 WorkClass = Literal["interactive", "bulk"]
-CacheTier = Literal["memory", "redis"]
+CacheTier = Literal["memory", "redis", "replays"]
 CacheOp = Literal["get", "put", "lock"]
 
 UNKNOWN_MODEL: Final = "(unknown)"
@@ -37,13 +37,13 @@ class Metrics:
 
     def answered(self, model: ModelId, method: str, code: str, seconds: float) -> None:
         """Count one answer, good or bad: `method` is `predict` or the explanation's name."""
-        self._families.requests.labels(model.name, model.version, method, code).inc()
-        self._families.request_seconds.labels(model.name, method).observe(seconds)
+        self._families.requests[model.name, model.version, method, code].inc()
+        self._families.request_seconds[model.name, method].observe(seconds)
 
     @contextmanager
     def inflight(self, work_class: WorkClass) -> Iterator[None]:
         """Hold one request of the class in flight while the block runs."""
-        gauge = self._families.inflight.labels(work_class)
+        gauge = self._families.inflight[work_class,]
         gauge.inc()
         try:
             yield
@@ -54,45 +54,50 @@ class Metrics:
 
     def queue_depth(self, model: str, work_class: WorkClass, change: Literal[1, -1]) -> None:
         """Move the depth of a queue by one; `engine.workers` owns the balance."""
-        self._families.queue_depth.labels(model, work_class).inc(change)
+        self._families.queue_depth[model, work_class].inc(change)
 
     def waiting(self, model: str) -> float:
         """Pieces of work for a model that wait, of both classes."""
-        samples = (s for metric in self._families.queue_depth.collect() for s in metric.samples)
+        depths = self._families.queue_depth.family.collect()
+        samples = (sample for metric in depths for sample in metric.samples)
         return sum(sample.value for sample in samples if sample.labels["model"] == model)
 
     def queued(self, model: str, work_class: WorkClass, seconds: float) -> None:
         """Record how long a piece of work waited before it first ran."""
-        self._families.queue_seconds.labels(model, work_class).observe(seconds)
+        self._families.queue_seconds[model, work_class].observe(seconds)
 
     def shed(self, model: str, work_class: WorkClass, reason: str) -> None:
         """Count work refused or dropped: `queue_full`, `crowded_out`, `deadline`, `draining`."""
-        self._families.shed.labels(model, work_class, reason).inc()
+        self._families.shed[model, work_class, reason].inc()
 
     # Jobs -------------------------------------------------------------------------------------
 
     def jobs(self, state: str, change: Literal[1, -1]) -> None:
         """Move the number of jobs in a state by one; `engine.jobs.memory` owns the balance."""
-        self._families.jobs.labels(state).inc(change)
+        self._families.jobs[state,].inc(change)
 
     def job_ended(self, state: str) -> None:
         """Count a job that has ended so."""
-        self._families.jobs_ended.labels(state).inc()
+        self._families.jobs_ended[state,].inc()
+
+    def job_taken_over(self) -> None:
+        """Count a job of a dead server that is ours now."""
+        self._families.jobs_taken_over.inc()
 
     # Models -----------------------------------------------------------------------------------
 
     def batch(self, model: str, rows: int) -> None:
         """Record the rows of one run of interactive work."""
-        self._families.batch_size.labels(model).observe(rows)
+        self._families.batch_size[model,].observe(rows)
 
     def program_ran(self, model: str, program: str, rows: int, seconds: float) -> None:
         """Count one ONNX Runtime run of a program."""
-        self._families.model_calls.labels(model, program).inc(rows)
-        self._families.program_seconds.labels(model, program).observe(seconds)
+        self._families.model_calls[model, program].inc(rows)
+        self._families.program_seconds[model, program].observe(seconds)
 
     def model_loaded(self, model: ModelId, provider: str, seconds: float) -> None:
         """Say that a model version is served, and how long its loading took."""
-        self._families.model_info.labels(model.name, model.version, model.digest, provider).set(1)
+        self._families.model_info[model.name, model.version, model.digest, provider].set(1)
         self._families.model_load_seconds.observe(seconds)
 
     def model_unloaded(self, model: ModelId, provider: str) -> None:
@@ -105,29 +110,29 @@ class Metrics:
 
     def program_unloaded(self, model: str, program: str) -> None:
         """Count a program that had to make room; `predict` is the model itself."""
-        self._families.model_unloads.labels(model, program).inc()
+        self._families.model_unloads[model, program].inc()
 
     def fidelity(self, model: str, method: str, value: float) -> None:
         """Record how far an explanation may be trusted, 1 at best (R², 1 - gap, correlation)."""
-        self._families.fidelity.labels(model, method).observe(value)
+        self._families.fidelity[model, method].observe(value)
 
     # Cache ------------------------------------------------------------------------------------
 
     def cache(self, kind: str, status: str, count: int = 1) -> None:
         """Count answers by where they came from: `hit`, `miss`, `coalesced`, `bypass`."""
-        self._families.cache.labels(kind, status).inc(count)
+        self._families.cache[kind, status].inc(count)
 
     def cache_error(self, tier: CacheTier, reason: str, count: int = 1) -> None:
         """Count what went wrong in the cache and was served regardless."""
-        self._families.cache_errors.labels(tier, reason).inc(count)
+        self._families.cache_errors[tier, reason].inc(count)
 
     def cache_lock(self, outcome: str) -> None:
         """Count: `computed`, `waited`, `took_over`, `hurried`, `unreachable` (docs/caching.md)."""
-        self._families.cache_locks.labels(outcome).inc()
+        self._families.cache_locks[outcome,].inc()
 
     def cache_bytes(self, tier: CacheTier, size: int) -> None:
         """Set what a tier holds at the moment."""
-        self._families.cache_bytes.labels(tier).set(size)
+        self._families.cache_bytes[tier,].set(size)
 
     @contextmanager
     def cache_op(self, tier: CacheTier, op: CacheOp) -> Iterator[None]:
@@ -137,7 +142,7 @@ class Metrics:
             yield
         finally:
             seconds = time.perf_counter() - started
-            self._families.cache_seconds.labels(tier, op).observe(seconds)
+            self._families.cache_seconds[tier, op].observe(seconds)
 
     def redis_up(self, *, up: bool) -> None:
         """Set `candor_redis_up`; declared on first use, so a house without Redis has no zero."""

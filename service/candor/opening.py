@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from candor.engine.digest import cache_secret
+from candor.engine.jobs.docket import Docket
 from candor.engine.jobs.keeper import Keeper
-from candor.engine.jobs.ledger import Jobs, Kept
+from candor.engine.jobs.ledger import Jobs
+from candor.engine.jobs.lives import Kept
 from candor.engine.jobs.memory import Bounds, Memory
 from candor.engine.jobs.reader import Reader
 from candor.engine.jobs.shelf import Shelf
@@ -26,6 +28,7 @@ from candor.spans import Tracer
 from candor.wire.call import Frame
 from candor.wire.http import http_app, metrics_app, serving_http
 from candor.wire.keys import KeyRing
+from candor.wire.replays import Replays
 from candor.wire.rest import rest_routes
 from candor.wire.server import GrpcServer, start_grpc, start_health
 from candor.wire.services import Services
@@ -38,12 +41,16 @@ __all__ = [
     "open_frame",
     "open_jobs",
     "open_keys",
+    "open_replays",
     "open_tls",
     "secret_material",
 ]
 
 _JOB_PATIENCE: Final = 20
 """How much longer than the cache jobs wait for Redis."""
+
+_REPLAYED: Final = 8
+"""One part in so many of the cache's memory holds answers as they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,8 @@ def open_cache(settings: Settings, metrics: Metrics, secret: bytes) -> Tiers:
     Raises:
         InvalidOption: `redis_url` is none, or `redis_password_file` cannot be read.
     """
-    memory = memory_tier(settings.cache_memory_bytes, settings.cache_ttl_s)
+    max_bytes = settings.cache_memory_bytes - _replay_bytes(settings)
+    memory = memory_tier(max_bytes, settings.cache_ttl_s)
     redis, locks = None, None
     if settings.redis_url:
         timeout_s = settings.redis_timeout_ms / 1000
@@ -161,6 +169,11 @@ def open_cache(settings: Settings, metrics: Metrics, secret: bytes) -> Tiers:
     return Tiers(memory, redis, metrics, secret, locks)
 
 
+def open_replays(settings: Settings, metrics: Metrics, cache: Tiers) -> Replays:
+    """Answers that are given again as they were written, in a part of the cache's memory."""
+    return Replays(cache, metrics, _replay_bytes(settings), settings.cache_ttl_s)
+
+
 @asynccontextmanager
 async def open_jobs(settings: Settings, metrics: Metrics) -> AsyncGenerator[Jobs, None]:
     """The jobs of this server while the block runs, with a connection of their own to Redis.
@@ -175,16 +188,13 @@ async def open_jobs(settings: Settings, metrics: Metrics) -> AsyncGenerator[Jobs
     if settings.redis_url:
         # Answers of many megabytes take their time, and nobody's request waits for them.
         timeout_s = _JOB_PATIENCE * settings.redis_timeout_ms / 1000
-        shelf = Shelf(
-            _redis(settings, timeout_s),
-            namespace=settings.cache_namespace,
-            ttl_s=settings.job_ttl_s,
-            timeout_s=timeout_s,
-        )
-        reader = Reader(shelf, metrics, secret)
-        keeper = Keeper(shelf, memory, reader, secret=secret, lost_s=settings.job_lost_s)
-        kept = Kept(reader, keeper)
-    jobs = Jobs(memory, kept, slots=settings.workers, secret=secret)
+        client, namespace = _redis(settings, timeout_s), settings.cache_namespace
+        shelf = Shelf(client, namespace=namespace, ttl_s=settings.job_ttl_s, timeout_s=timeout_s)
+        docket = Docket(client, namespace=namespace, timeout_s=timeout_s)
+        reader = Reader(shelf, docket, metrics, secret)
+        keeper = Keeper(shelf, docket, memory, reader, secret=secret, lost_s=settings.job_lost_s)
+        kept = Kept(shelf, docket, reader, keeper)
+    jobs = Jobs(memory, kept, metrics, slots=settings.workers, secret=secret)
     try:
         yield jobs
     finally:
@@ -199,6 +209,10 @@ def secret_material(settings: Settings) -> bytes:
     """
     path = _readable("cache_key_file", settings.cache_key_file)
     return path.read_bytes() if path else settings.cache_namespace.encode()
+
+
+def _replay_bytes(settings: Settings) -> int:
+    return settings.cache_memory_bytes // _REPLAYED
 
 
 def _redis(settings: Settings, timeout_s: float) -> RedisClient:

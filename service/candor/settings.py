@@ -162,7 +162,7 @@ class Settings:
     job_lost_s: float = _setting(
         10.0,
         seconds,
-        "how long a server gives Redis no sign of life until its jobs count as lost",
+        "how long a server gives Redis no sign of life until others take its jobs over",
         "s",
     )
     traces: bool = _setting(

@@ -1,9 +1,13 @@
 """Jobs of several replicas before one Redis, and before none that answers."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from shutil import copytree
 
+import httpx
+import numpy as np
 import pytest
 
 from cache.redis_server import RedisServer, proxy
@@ -12,14 +16,14 @@ from candor.client import Client
 from candor.engine.jobs.memory import Bounds
 from candor.engine.jobs.record import job_key, tenant_key
 from candor.engine.workers import Limits
-from candor.errors import InvalidOption, NotFound, Unavailable
+from candor.errors import InvalidOption, NotFound, Unavailable, Unsupported
 from serving import REPOSITORY, running
 from unit.engine.builders import SECRET, LinearModel, explain_request, rig
-from unit.engine.job_builders import SLICES, ask, ended, job_house, long_request, until
+from unit.engine.job_builders import SLICES, ask, ended, job_house, long_request, revived, until
 
 KEY = job_key("", "job", SECRET)
-NAME = f"candor:tests:job:1:{KEY}"
-LIST = f"candor:tests:job:1:of:{tenant_key('', SECRET)}"
+NAME = f"candor:tests:job:2:{KEY}"
+LIST = f"candor:tests:job:2:of:{tenant_key('', SECRET)}"
 
 
 @asynccontextmanager
@@ -89,32 +93,149 @@ async def test_any_replica_cancels_it(server):
         assert again.state == "cancelled"  # it has ended so, whoever asks for it again
 
 
-async def test_a_replica_that_stops_leaves_what_it_has_done(server):
-    async with replicas(server.url) as ((one, built), (other, _)):
+async def test_a_replica_that_stops_leaves_what_it_has_done_and_the_rest_to_others(server):
+    async with replicas(server.url) as ((one, built), (other, spare)):
         await ask(one, built)
         await ended(one)
-        await ask(one, built, job_id="late", request=long_request())
+        await ask(one, built, job_id="late", request=long_request(n_slices=150))
+        await ask(one, built, job_id="waits", request=long_request(seed=1, n_slices=20))
+        await seen(other, lambda job: 0 < job.progress < 1, "late")
         await one.drain(0.01)
         done, answer = await other.fetch("", "job")
         assert (done.state, len(answer)) == ("succeeded", 6 * 4)
-        late = await other.find("", "late")
-        assert late.state == "lost"
-        assert "stopped before it was done" in late.failure.message
+        for job_id in ("late", "waits"):
+            found = await ended(other, job_id)
+            assert (found.state, found.deaths) == ("succeeded", 0)
+            assert (await other.fetch("", job_id))[1]
+        assert spare.value("candor_jobs_taken_over_total") == 2
+        with server.client() as client:
+            await until(lambda: not client.keys("*:request") and not client.keys("*:at:*"))
 
 
-async def test_jobs_of_a_dead_replica_are_lost_and_start_anew_under_their_id(server):
+async def test_jobs_of_a_dead_replica_are_gone_on_with_and_finished_rows_stay(server):
+    async with replicas(server.url, lost_s=0.4) as ((one, built), (other, spare)):
+        request = long_request(n_slices=100)
+        submitted = await ask(one, built, request=request)
+        before = await seen(other, lambda job: 0 < job.progress < 1)
+        await dead(one)
+        built.model.slice_s = 3.0
+        progress = [before.progress]
+        async for job in other.watch("", "job"):
+            progress.append(job.progress)
+        assert (job.state, job.deaths) == ("succeeded", 1)
+        assert len(progress) > 2
+        assert job.submitted_at == submitted.submitted_at
+        assert progress == sorted(progress)
+        assert spare.model.n_calls("path") >= 100
+        assert (await other.fetch("", "job"))[1]
+        assert built.value("candor_jobs_taken_over_total") == 0
+        # Whoever was only thought dead gives way.
+        one._kept.keeper._stopping = False
+        one._lives._tend()
+        await until(lambda: one._memory.get(KEY) is None)
+        assert built.value("candor_jobs", state="running") == 0
+        assert (await one.fetch("", "job")) == (await other.fetch("", "job"))
+
+
+async def dead(jobs):
+    """As if the process had died: it says, writes and looks for nothing any more."""
+    await jobs._heir.stop()
+    await jobs._kept.keeper._stop()
+
+
+async def test_one_of_many_takes_a_job_over_and_it_is_run_once(server):
+    async with replicas(server.url, n=5, lost_s=0.3) as ((one, built), *others):
+        for number in range(6):
+            request = long_request(seed=number, n_slices=20)
+            await ask(one, built, job_id=str(number), request=request)
+        await dead(one)
+        built.model.slice_s = 3.0
+        watching = others[0][0]
+        for number in range(6):
+            assert (await ended(watching, str(number))).state == "succeeded"
+        taken = sum(each.value("candor_jobs_taken_over_total") for _, each in others)
+        assert 0 < taken <= 6
+        assert sum(each.model.n_calls("path") for _, each in others) <= 6 * 21
+
+
+async def test_what_two_servers_died_of_is_not_run_a_third_time(server):
+    async with replicas(server.url, n=3, lost_s=0.3, slots=2) as replica:
+        (one, built), (two, also), (three, spare) = replica
+        await two._heir.stop()
+        await three._heir.stop()
+        deadly = long_request(seed=7)
+        beside = long_request(seed=8, n_slices=100)
+        await ask(one, built, job_id="deadly", request=deadly)
+        await ask(one, built, job_id="beside", request=beside)
+        for job_id in ("deadly", "beside"):
+            await seen(three, lambda job: job.state == "running", job_id)
+        await dead(one)
+        two._heir._stopping.clear()
+        two.inherit(partial(revived, two, also))
+        # One that may be what it died of at a time: so the other is not blamed.
+        await seen(three, lambda job: (job.state, job.deaths) == ("running", 1), "deadly")
+        assert (await three.find("", "beside")).state in ("queued", "succeeded")
+        await dead(two)
+        three._heir._stopping.clear()
+        three.inherit(partial(revived, three, spare))
+        found = await ended(three, "deadly")
+        assert (found.state, found.deaths, found.failure.name) == ("failed", 2, "Unsupported")
+        assert "2 servers died while they ran this job" in found.failure.message
+        beside = await ended(three, "beside")
+        assert (beside.state, beside.deaths) == ("succeeded", 1)
+
+
+async def test_a_dead_replicas_job_is_cancelled_by_whoever_takes_it_over(server):
+    async with replicas(server.url, lost_s=0.4) as ((one, built), (other, _)):
+        await ask(one, built, request=long_request())
+        await seen(other, lambda job: job.state == "running")
+        await dead(one)
+        await other.cancel("", "job")
+        assert (await ended(other)).state == "cancelled"
+
+
+async def test_without_the_request_a_dead_replicas_job_is_lost_and_starts_anew(server):
     async with replicas(server.url, lost_s=0.4) as ((one, built), (other, spare)):
         request = long_request(n_slices=100)
         await ask(one, built, request=request)
         await seen(other, lambda job: job.state == "running")
-        await one._kept.keeper._stop()  # as if it had died: it says and writes nothing any more
+        await dead(one)
+        with server.client() as client:
+            assert client.delete(f"{NAME}:request") == 1
         job = await seen(other, lambda job: job.state == "lost")
         assert "has stopped; submitted again under the same id" in job.failure.message
         assert [job.state for job in (await other.list("", 10))[0]] == ["lost"]
         again = await ask(other, spare, request=request)
         assert again.state == "queued"
         assert (await ended(other)).state == "succeeded"
-        assert spare.model.n_calls("path") >= 100
+
+
+@pytest.mark.parametrize("garbage", [b"x", b"CNDQ" + bytes(100)], ids=len)
+async def test_garbage_in_the_place_of_a_request_is_none(server, garbage):
+    async with replicas(server.url, lost_s=0.4) as ((one, built), (other, _)):
+        await ask(one, built, request=long_request())
+        await seen(other, lambda job: job.state == "running")
+        await dead(one)
+        with server.client() as client:
+            client.set(f"{NAME}:request", garbage)
+            client.sadd("candor:tests:job:2:servers", "x", b"\xff" * 16)
+        job = await seen(other, lambda job: job.state == "lost")
+        assert "submitted again" in job.failure.message
+
+
+async def test_a_full_replica_takes_nothing_over(server):
+    bounds = Bounds(jobs=0, size_bytes=1 << 20, ttl_s=60.0)
+    async with replicas(server.url, n=1, lost_s=0.3) as ((one, built),):
+        await ask(one, built, request=long_request(n_slices=30))
+        await dead(one)
+        built.model.slice_s = 3.0
+        async with replicas(server.url, n=1, lost_s=0.3, bounds=bounds) as ((full, idle),):
+            await seen(full, lambda job: job.state == "queued")
+            await asyncio.sleep(0.6)
+            assert (await full.find("", "job")).state == "queued"
+            assert idle.model.calls == []
+            async with replicas(server.url, n=1, lost_s=0.3) as ((free, _),):
+                assert (await ended(free)).state == "succeeded"
 
 
 @pytest.mark.parametrize("garbage", [b"", b"x", b"CNDJ", bytes(100), b"\xff" * 200_000], ids=len)
@@ -239,7 +360,7 @@ async def test_tenants_are_kept_apart_in_redis_too(server):
             assert await other.list(tenant, 10) == ([], True)
         with server.client() as client:
             stored = b" ".join(client.keys("candor:tests:job:*"))
-        assert b"job:1:a" not in stored
+        assert b"job:2:a" not in stored
         assert (await other.find("a", "job")).state == "succeeded"
 
 
@@ -247,7 +368,7 @@ async def test_a_forged_record_is_nobodys_job(server):
     async with replicas(server.url) as ((one, built), (other, _)):
         await ask(one, built, tenant="a")
         await ended(one, tenant="a")
-        theirs = f"candor:tests:job:1:{job_key('a', 'job', SECRET)}"
+        theirs = f"candor:tests:job:2:{job_key('a', 'job', SECRET)}"
         await until(lambda: one._memory.get(job_key("a", "job", SECRET)).saved)
         with server.client() as client:
             client.copy(theirs, NAME, replace=True)
@@ -266,37 +387,83 @@ def redis(tmp_path_factory):
     made.kill()
 
 
-def test_a_server_is_killed_and_another_takes_its_job_over(redis, tmp_path):
-    environ = {"CANDOR_REDIS_URL": redis.url, "CANDOR_JOB_LOST_S": "1"}
-    asking = {"texts": ["a film of quiet moments and one very loud ending"]}
-    methods = [{"integrated_gradients": {"n_steps": 3000}}]
+def test_a_server_is_killed_and_another_goes_on_with_its_jobs(redis, tmp_path):
+    environ = {"CANDOR_REDIS_URL": redis.url, "CANDOR_JOB_LOST_S": "1", "CANDOR_WORKERS": "1"}
     models = tmp_path / "models"
     copytree(REPOSITORY / "sentences", models / "sentences")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
+    texts = [f"a film of {n} quiet moments and one very loud ending" for n in range(8)]
+    methods = [{"lime": {"n_samples": 1500}}]
     with (
-        running(tmp_path / "one", models, environ) as one,
         running(tmp_path / "two", models, environ) as two,
-        Client(one.grpc_target, attempts=1) as first,
         Client(two.grpc_target) as second,
     ):
-        kept = first.submit("sentences", ["gradient"], texts=["kept"])
-        answer = kept.wait(60).of("gradient").values.tobytes()
-        eventually(lambda: second.job(kept.id).state == "succeeded")
-        job = first.submit("sentences", methods, job_id="long", **asking)
-        one.process.kill()
-        one.process.wait()
-        with pytest.raises(Unavailable, match="submitted again under the same id"):
-            second.job("long").wait(60)
-        assert second.job("long").state == "lost"
+        with (
+            running(tmp_path / "one", models, environ) as one,
+            Client(one.grpc_target, attempts=1) as first,
+        ):
+            kept = first.submit("sentences", ["gradient"], texts=["kept"])
+            answer = kept.wait(60).of("gradient").values.tobytes()
+            eventually(lambda: second.job(kept.id).state == "succeeded")
+            first.submit("sentences", methods, job_id="long", texts=texts)
+            first.submit("sentences", methods, job_id="waits", texts=["it waits"])
+            eventually(lambda: second.job("long").progress > 0.4)
+            one.process.kill()
+            one.process.wait()
+        before = samples(two)
+        explained = second.job("long").wait(120)
+        # The rows that were finished are not computed again.
+        assert samples(two) - before < 0.75 * 1500 * len(texts)
+        some = [0, 4, 7]
+        again = second.explain(
+            "sentences", methods, texts=[texts[row] for row in some], cache="bypass"
+        )
+        for at, row in enumerate(some):
+            expected = again.of("lime", row=at).values
+            assert explained.of("lime", row=row).values.tobytes() == expected.tobytes()
+        assert second.job("waits").wait(60).of("lime").complete
         assert second.job(kept.id).wait(60).of("gradient").values.tobytes() == answer
-        again = second.submit("sentences", methods, job_id=job.id, **asking)
-        explained = again.wait(120).of("integrated_gradients")
-        assert explained.complete
-        assert {found.id for found in second.jobs()} == {"long", kept.id}
+        assert {found.id for found in second.jobs()} == {"long", "waits", kept.id}
 
 
-def test_a_server_that_is_asked_to_stop_ends_its_jobs_first(redis, tmp_path):
+def test_a_job_that_two_servers_are_killed_with_is_ended_with_the_reason(redis, tmp_path):
+    environ = {"CANDOR_REDIS_URL": redis.url, "CANDOR_JOB_LOST_S": "0.5"}
+    environ["CANDOR_CACHE_NAMESPACE"] = "deadly"
+    models = tmp_path / "models"
+    copytree(REPOSITORY / "photos", models / "photos")
+    methods = [{"lime": {"n_samples": 100_000, "segments": "grid", "seed": -1}}]
+    picture = {"image": np.random.default_rng(1).normal(size=(1, 3, 64, 64)).astype(np.float32)}
+    for life in range(6):
+        with (
+            running(tmp_path, models, environ) as server,
+            Client(server.grpc_target, attempts=1) as client,
+        ):
+            if life == 0:
+                client.submit("photos", methods, job_id="deadly", tensors=picture)
+            eventually(lambda: client.job("deadly").state in ("running", "failed"))
+            if client.job("deadly").state == "failed":
+                break
+            time.sleep(1)  # until Redis knows that it runs; else that life does not count
+            server.process.kill()
+            server.process.wait()
+    assert life >= 2
+    with (
+        running(tmp_path, models, environ) as server,
+        Client(server.grpc_target, attempts=1) as client,
+        pytest.raises(Unsupported, match="2 servers died while they ran this job"),
+    ):
+        client.job("deadly").wait(60)
+
+
+def samples(server):
+    """Rows that the models have seen so far."""
+    page = httpx.get(f"{server.metrics_url}/metrics").text.splitlines()
+    lines = [line for line in page if line.startswith("candor_model_calls_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def test_a_server_that_is_asked_to_stop_ends_its_jobs_and_leaves_those_that_wait(redis, tmp_path):
     environ = {"CANDOR_REDIS_URL": redis.url, "CANDOR_WORKERS": "1"}
     models = tmp_path / "models"
     copytree(REPOSITORY / "sentences", models / "sentences")
@@ -316,4 +483,4 @@ def test_a_server_that_is_asked_to_stop_ends_its_jobs_first(redis, tmp_path):
             eventually(lambda: runs.refresh().state == "running")
             assert one.stop() == 0
         assert second.job(runs.id).wait(60).of("integrated_gradients").complete
-        assert second.job(waits.id).state == "lost"
+        assert second.job(waits.id).wait(60).of("integrated_gradients").complete

@@ -7,12 +7,14 @@ import time
 import pytest
 
 from cache.redis_server import RedisServer, binary, free_port
+from cache.test_jobs import dead, replicas, seen
 from cache.tier import redis_rig
 from candor.engine.deadline import Deadline
 from candor.engine.redis_client import open_redis
 from candor.engine.redis_locks import RedisLocks
 from candor.explain.options import Gradient, Lime, Occlusion
 from unit.engine.builders import explain_request, rows
+from unit.engine.job_builders import ask, ended, long_request
 
 NEVER = Deadline()
 REQUEST = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(2))
@@ -160,10 +162,75 @@ async def test_a_cluster_keeps_each_answer_where_it_belongs(cluster):
             assert await locks.renew(f"{number}", "ours", 90)
             assert await locks.give_back(f"{number}", "ours")
 
-        # A node dies: what it held is worked out again, and nothing fails.
+
+def lookups(house):
+    """Answers of the cache so far."""
+    return {
+        status: house.value("candor_cache_total", kind="explanation", status=status)
+        for status in ("hit", "miss")
+    }
+
+
+async def test_a_dead_node_of_a_cluster_costs_what_it_held_and_no_more(cluster):
+    nodes, clients = cluster
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    many = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(10))
+    # Its own keys are asked for last, so that a whole tier that goes quiet would be seen.
+    one_key = [explain_request(Gradient(), x=rows(1, seed)) for seed in range(100, 112)]
+    async with redis_rig(f"redis+cluster://{hosts}", timeout_s=1) as house:
+        assert await house.cache.ping()
+        assert await asked(house, many) == {"miss"}
+        for request in one_key:
+            assert await asked(house, request) == {"miss"}
+        lost = len(clients[0].keys("candor:*"))
+        assert 0 < lost < 42
         nodes[0].kill()
-        assert await asked(other, many) <= {"hit", "miss"}
-        assert await asked(other, explain_request(Gradient(), x=rows(3))) <= {"hit", "miss"}
+        before = lookups(house)
+        for _ in range(3):
+            await asked(house, many)
+            for request in one_key:
+                await asked(house, request)
+        after = lookups(house)
+        assert after["miss"] - before["miss"] == 3 * lost
+        assert after["hit"] - before["hit"] == 3 * (42 - lost)
+        assert house.value("candor_redis_up") == 1
+        # It comes back, empty: what it is to hold is stored again, and found.
+        nodes[0].start(
+            "--cluster-enabled", "yes", "--cluster-port", str(free_port()),
+            "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "500",
+        )  # fmt: skip
+
+        async def whole():
+            found = [await asked(house, request) for request in (many, *one_key)]
+            return found == [{"hit"}] * len(found)
+
+        await until(whole)
+
+
+async def test_jobs_in_a_cluster_are_told_of_and_taken_over(cluster):
+    nodes, _ = cluster
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    async with replicas(url, lost_s=0.4, timeout_s=5) as ((one, built), (other, spare)):
+        request = long_request(n_slices=60)
+        for number in range(4):  # on several nodes, together
+            await ask(one, built, job_id=str(number), request=request)
+        await seen(other, lambda job: 0 < job.progress < 1, "0")
+        assert len((await other.list("", 10))[0]) >= 1
+        await dead(one)
+        built.model.slice_s = 3.0
+        for number in range(4):
+            assert (await ended(other, str(number))).state == "succeeded"
+        assert spare.value("candor_jobs_taken_over_total") == 4
+
+
+async def test_a_cluster_of_which_no_node_answers_is_no_cache_and_no_failure(server):
+    server.kill()
+    async with redis_rig(f"redis+cluster://127.0.0.1:{server.port}", timeout_s=1) as house:
+        assert not await house.cache.ping()
+        assert await asked(house) == {"miss"}
+        assert house.value("candor_redis_up") == 0
+        locks = RedisLocks(house.cache._redis._client, house.metrics, namespace="tests")
+        assert await locks.take("1", "ours", 60) is None
 
 
 async def test_the_password_is_read_anew_for_every_connection(server, tmp_path):

@@ -33,6 +33,8 @@ _HEADERS = (
     ),
     *(b"content-encoding: " + v for v in (b"gzip", b"deflate", b"br", b"identity", b"\xff")),
     *(b"content-type: " + v for v in (b"application/proto", b"application/json", b"text/plain")),
+    *(b"content-type: application/connect+" + v for v in (b"proto", b"json", b"x")),
+    *(b"connect-content-encoding: " + v for v in (b"gzip", b"deflate", b"identity", b"br")),
     *(b"connect-timeout-ms: " + v for v in (b"1", b"0", b"-1", b"9" * 30, b"1000")),
     *(b"content-length: 99999999999", b"x-request-id: \xff", b"connect-protocol-version: 2"),
 )

@@ -139,13 +139,14 @@ class Door:
     async def _rpc(self, method, handler, payload):
         call = Call(request_id(None), Deadline.after(_PATIENCE_S))
         try:
-            async with asyncio.timeout(20), accounted(call, "fuzz", self.frame):
-                if method.client_streaming:
-                    return await self._taken(handler(_one(payload), call))
-                message = await parsed(GetMessageClass(method.input_type), payload, call)
-                if method.server_streaming:
-                    return await self._taken(handler(message, call))
-                await written(await handler(message, call), call, self.frame)
+            with accounted(call, "fuzz", self.frame):
+                async with asyncio.timeout(20):
+                    if method.client_streaming:
+                        return await self._taken(handler(_one(payload), call))
+                    message = await parsed(GetMessageClass(method.input_type), payload, call)
+                    if method.server_streaming:
+                        return await self._taken(handler(message, call))
+                    await written(await handler(message, call), call, self.frame)
         except InternalError as error:
             raise Defect(f"INTERNAL {error}") from error
         except CandorError as error:
@@ -202,7 +203,26 @@ class Door:
             said = json.loads(page)
             if "ready" not in said:  # that says it all
                 said_enough(said.get("error") or said.get("message", ""))
+        if dict(sent[0]["headers"]).get(b"content-type", b"").startswith(b"application/connect+"):
+            return _ended(page)
         return str(status)
+
+
+def _ended(page):
+    """How a stream over Connect went, which its last envelope says."""
+    last = flags = None
+    while page:
+        flags, length = page[0], int.from_bytes(page[1:5], "big")
+        last, page = page[5 : 5 + length], page[5 + length :]
+    if flags != 2:
+        raise Defect(f"a stream has no end, but {flags} {last!r}")
+    error = json.loads(last).get("error")
+    if error is None:
+        return "stream"
+    if error["code"] in ("internal", "unknown"):
+        raise Defect(f"{error}")
+    said_enough(error["message"])
+    return f"stream {error['code']}"
 
 
 async def _one(payload):

@@ -19,7 +19,8 @@ from serving import ROOT
 __all__ = ["main"]
 
 DECODERS = (
-    *("protocol/options", "protocol/tensors", "wire/requests", "wire/connect", "wire/http_body"),
+    *("protocol/options", "protocol/tensors", "wire/requests", "wire/http_body"),
+    *("wire/connect", "wire/connect_messages", "wire/connect_stream"),
     *("wire/oip_parameters", "wire/oip_requests", "wire/oip_tensors", "wire/rest_json"),
     *("wire/rest_raw", "wire/rest_tensors", "wire/rest_v1", "runtime/images", "runtime/inputs"),
     *("runtime/manifest", "runtime/preprocess", "runtime/tokens", "runtime/toml"),

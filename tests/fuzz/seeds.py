@@ -1,7 +1,9 @@
 """Good requests, files and pictures: what cases are made of."""
 
+import gzip
 import io
 import json
+import struct
 
 import numpy as np
 from PIL import Image
@@ -171,6 +173,7 @@ def http():
     yield "/candor.v1.JobService/ListJobs", json_, {"limit": 2}
     binary = _explain("sentences", "gradient").SerializeToString()
     yield "/candor.v1.ExplanationService/Explain", {"content-type": "application/proto"}, binary
+    yield from _streams(typed)
     yield "/v2/repository/index", json_, {"ready": True}
     yield "/v2/repository/models/adult-mlp/load", json_, {"parameters": {"config": "{}"}}
     yield "/v2/repository/models/adult-mlp/unload", json_, {"parameters": {}}
@@ -178,6 +181,22 @@ def http():
                  "/v2/models/adult-mlp/versions/1/config", "/v2/models/x/ready", "/v1/models",
                  "/v1/models/sentences", "/v2/health/ready", "/healthz/ready"):  # fmt: skip
         yield f"GET {path}", {}, b""
+
+
+def _streams(typed):
+    """Streams over Connect: each message in an envelope, packed or not."""
+    json_ = {"content-type": "application/connect+json"}
+    packed = {"content-type": "application/connect+proto", "connect-content-encoding": "gzip"}
+    explain = "/candor.v1.ExplanationService/ExplainStream"
+    request = pb.ExplainStreamRequest(explain=_explain("sentences", "lime")).SerializeToString()
+    yield explain, json_, _envelope(0, json.dumps({"explain": typed}).encode())
+    yield explain, packed, _envelope(0, request)
+    yield explain, packed, _envelope(1, gzip.compress(request))
+    yield "/candor.v1.JobService/WatchJob", json_, _envelope(0, b'{"id": "fuzz-1"}')
+
+
+def _envelope(flags, message):
+    return struct.pack(">BI", flags, len(message)) + message
 
 
 def pictures():

@@ -40,7 +40,7 @@ def numbers(n_bytes):
         ("/v2/repository/index", numbers(40_000), {}),
         (PREDICT, numbers(40_000), {"content-type": "application/json"}),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=["tensors", "announced", "unannounced", "packed", "kserve-v1", "index", "connect"],
 )
 def test_longer_json_is_refused_with_a_way_out(web, path, content, headers):
     answer = web.post(path, content=content, headers=headers)

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from candor.errors import InvalidOption, Unauthenticated
+from candor.errors import InvalidOption, PermissionDenied, Unauthenticated
 from candor.wire.callers import Limits
 from candor.wire.key_file import read_keys
 from candor.wire.keys import KeyRing
@@ -85,6 +85,15 @@ def test_a_file_without_keys_lets_nobody_in(tmp_path):
     file.write_text("")
     with pytest.raises(Unauthenticated):
         KeyRing(file).caller("Bearer candor_x")
+
+
+def test_who_left_a_job_is_found_by_the_name_of_the_key_while_there_is_one(tmp_path):
+    file = tmp_path / "keys.toml"
+    file.write_text(KEY + 'tenant = "t"\n')
+    ring = KeyRing(file)
+    assert (ring.named("a").name, ring.named("a").tenant) == ("a", "t")
+    with pytest.raises(PermissionDenied, match="no key 'b' any more"):
+        ring.named("b")
 
 
 def test_the_command_makes_a_key_and_its_entry(tmp_path):

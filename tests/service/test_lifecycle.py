@@ -8,11 +8,12 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage.data
 
-from candor.client import Client
+from candor.client import Answer, Client
 from candor.errors import CandorError, Unavailable
 from serving import ROOT, running
 
@@ -35,6 +36,38 @@ def test_request_in_flight_is_finished_after_sigterm(tmp_path: Path) -> None:
         asking.join()
     assert answers == [(64, 64)]
     assert code == 0
+
+
+def test_a_long_explanation_is_answered_with_what_it_has_when_the_server_stops(
+    tmp_path: Path,
+) -> None:
+    answers: list[Answer] = []
+    methods = [{"lime": {"n_samples": 100_000, "segments": "grid"}}]
+
+    def ask(target: str, picture: np.ndarray) -> None:
+        with Client(target, attempts=1) as client:
+            found = client.explain("photos", methods, images=[picture] * 2)
+            answers.extend(found.of("lime", row) for row in range(2))
+
+    with running(tmp_path, environ={"CANDOR_DRAIN_S": "6"}) as server:
+        asking = [
+            threading.Thread(target=ask, args=(server.grpc_target, picture))
+            for picture in (skimage.data.coffee(), skimage.data.chelsea())
+        ]
+        for thread in asking:
+            thread.start()
+        _wait_busy(server.metrics_url, n=2)
+        code = server.stop()
+        for thread in asking:
+            thread.join()
+    assert code == 0
+    assert len(answers) == 4
+    for answer in answers:
+        assert not answer.complete
+        figures: Any = answer.trust["figures"]
+        assert 10 < figures["n_samples"] < 100_000
+        for (low, high), value in zip(figures["intervals"], figures["coefficients"], strict=True):
+            assert low <= value <= high
 
 
 def test_who_calls_while_it_stops_is_told_to_go_elsewhere(tmp_path: Path) -> None:
@@ -106,9 +139,11 @@ def serve(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def _wait_busy(url: str, work_class: str = "bulk") -> None:
+def _wait_busy(url: str, work_class: str = "bulk", n: int = 1) -> None:
+    busy = re.compile(rf'candor_inflight{{class="{work_class}"}} (\d+)')
     for _ in range(500):
         with urllib.request.urlopen(f"{url}/metrics", timeout=5) as page:  # noqa: S310
-            if re.search(rf'candor_inflight{{class="{work_class}"}} [1-9]', page.read().decode()):
+            found = busy.search(page.read().decode())
+            if found is not None and int(found[1]) >= n:
                 return
     raise AssertionError("the request never arrived")

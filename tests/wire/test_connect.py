@@ -90,9 +90,7 @@ def test_the_callers_time_runs_out(web, pixels):
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
 
 
-def test_what_streams_or_is_no_message_is_refused(web):
-    stream = web.post("/candor.v1.ExplanationService/ExplainStream", json={})
-    assert (stream.status_code, stream.json()["code"]) == (501, "unimplemented")
+def test_what_is_no_message_is_refused(web):
     text = web.post(PREDICT, content=b"", headers={"content-type": "text/plain"})
     assert (text.status_code, text.headers["accept-post"]) == (
         415, "application/json, application/proto",

@@ -144,7 +144,6 @@ def test_over_connect_in_json(web):
     assert stopped["job"]["state"] == "JOB_STATE_SUCCEEDED"  # it had ended
     missing = web.post(f"{service}/GetJob", json={"id": "none"})
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
-    assert web.post(f"{service}/WatchJob", json={"id": "connect"}).status_code == 501
 
 
 def rows_run(web_metrics):

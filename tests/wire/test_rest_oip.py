@@ -222,6 +222,11 @@ def tensor(**changes):
         ({"inputs": [tensor(datatype="BYTES")]}, "holds what is no text"),
         ({"inputs": [tensor(datatype="BYTES", data=["\ud800", ""])]}, "surrogate"),
         ({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32"}]}, "data is missing"),
+        (
+            {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "parameters": {
+                "shared_memory_region": "r", "shared_memory_byte_size": 4}}]},
+            "'x' lies in shared memory, which candor does not serve",
+        ),
         ({"inputs": [tensor(parameters={"binary_data_size": 8})]}, "data is given beside"),
         ({"inputs": [tensor(parameters={"shared_memory_region": "r"})]}, "shared memory"),
         ({"inputs": [], "parameters": {"a": [1]}}, "parameters.a is a list"),

@@ -39,6 +39,7 @@ class Wishes:
         on_answer: told of each answer as it comes.
         deadline_at_s: monotonic instant from which nothing will do; infinity never.
         place: of this request, once it has one of its own.
+        patient: whether the house may close meanwhile, because the rest would be done elsewhere.
     """
 
     budget_at_s: float
@@ -46,6 +47,7 @@ class Wishes:
     on_answer: Callable[[Ask, Found], None]
     deadline_at_s: float = math.inf
     place: Place | None = None
+    patient: bool = False
 
 
 async def answer_bulk(
@@ -83,7 +85,8 @@ async def answer_bulk(
 
     # Those who only wait for others' computations need no place of their own.
     leads = any(ask.flight not in house.flights for ask in asks)
-    with house.workers.place(plan.model.id.name, plan.share) if leads else nullcontext() as place:
+    places, name = house.workers.places, plan.model.id.name
+    with places.enter(name, plan.share) if leads else nullcontext() as place:
         wishes = replace(wishes, place=place)
         answers = await all_of(answer(ask) for ask in asks)
     return {ask.flight: found for ask, found in zip(asks, answers, strict=True)}
@@ -97,8 +100,9 @@ async def _answer(house: House, plan: Plan, ask: Ask, rows: Rows, wishes: Wishes
             return Found(entry, "hit")
         seat = house.flights.join(ask.flight) or _launch(house, plan, ask, rows, wishes.place)
         with seat:
-            landed = await _landing(seat, ask, wishes)
-        if landed.complete or time.monotonic() >= wishes.budget_at_s:
+            watcher = _watcher(ask, wishes)
+            landed = await _landing(seat, watcher)
+        if landed.complete or time.monotonic() >= watcher.ends_at_s(house.closing):
             joined = seat.joined or landed.elsewhere
             return Found(landed.entry, origin(plan, ask, joined=joined), landed.complete)
         # It ended with the budget of those who had been there; ours is not over: on by ourselves.
@@ -107,15 +111,23 @@ async def _answer(house: House, plan: Plan, ask: Ask, rows: Rows, wishes: Wishes
 def _launch(
     house: House, plan: Plan, ask: Ask, rows: Rows, place: Place | None
 ) -> Seat[Landed, Watch]:
-    watch = Watch()
+    watch = Watch(house.closing)
     compute = partial(_compute, house, plan, ask, rows, watch, place)
     return house.flights.launch([ask.flight], compute, watch)[ask.flight]
 
 
-async def _landing(seat: Seat[Landed, Watch], ask: Ask, wishes: Wishes) -> Landed:
-    """Wait for the answer, or for what is known of it when our budget is over."""
+def _watcher(ask: Ask, wishes: Wishes) -> Watcher:
     listener = None if wishes.on_progress is None else wishes.on_progress(ask)
-    watcher = Watcher(wishes.budget_at_s, listener, deadline_at_s=wishes.deadline_at_s)
+    return Watcher(
+        wishes.budget_at_s,
+        listener,
+        deadline_at_s=wishes.deadline_at_s,
+        patient=wishes.patient,
+    )
+
+
+async def _landing(seat: Seat[Landed, Watch], watcher: Watcher) -> Landed:
+    """Wait for the answer, or for what is known of it when our budget is over."""
     seat.note.join(watcher)
     try:
         ends: set[asyncio.Future[Any]] = {seat.landing, watcher.partial}

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -18,7 +19,8 @@ from candor.engine.house import House, distinct, look_up
 from candor.engine.interactive import answer_interactive
 from candor.engine.model import Model, ModelStore
 from candor.engine.plan import Plan, is_bulk, make_plan
-from candor.engine.predicting import joint_prediction, n_rows
+from candor.engine.predicting import is_brief, joint_prediction, n_rows, predict_alone
+from candor.engine.prospects import Prospects
 from candor.engine.reports import Reporter
 from candor.engine.request import (
     Estimate,
@@ -60,6 +62,7 @@ class Engine:
         self.house = house
         self._secret = secret
         self._budget_s = budget_s
+        self._prospects = Prospects(house.workers.places)
 
     async def predict(
         self, request: PredictRequest, deadline: Deadline, share: Share = NOBODY
@@ -74,16 +77,18 @@ class Engine:
         Raises:
             NotFound, InvalidInput, InvalidModel, Overloaded, DeadlineExceeded, Unavailable.
         """
+        if (prediction := self._predict_at_once(request, deadline)) is not None:
+            return prediction
         async with within(deadline):
             model = await self._find(request)
             with self.house.workers.inside(model.id.name, "interactive"):
                 if not model.awake:  # out of the slots, which others need meanwhile
                     await asyncio.to_thread(model.wake)
                 joint = joint_prediction(self.house, model, request)
-                prediction: Prediction = await self.house.workers.run_joint(
+                predicted: Prediction = await self.house.workers.run_joint(
                     joint, model.id.name, deadline, share
                 )
-                return prediction
+                return predicted
 
     async def explain(
         self,
@@ -91,6 +96,8 @@ class Engine:
         deadline: Deadline,
         on_report: OnReport | None = None,
         share: Share = NOBODY,
+        *,
+        patient: bool = False,
     ) -> Explanation:
         """Predict and explain every row, for every target, by every method.
 
@@ -99,6 +106,8 @@ class Engine:
             deadline: when nobody waits any more.
             on_report: called on the event loop, for every answer at least once.
             share: whose it counts to.
+            patient: whether another server would do the rest when this one stops; else the best
+                so far is the answer then, as where a budget is over.
 
         Raises:
             CandorError: any kind but Cancelled and InternalError, as its message says.
@@ -107,8 +116,14 @@ class Engine:
         work_class: WorkClass = "bulk" if bulk else "interactive"
         async with within(deadline):
             model = await self._find(request)
-            with self.house.workers.inside(model.id.name, work_class):
-                return await self._explain(model, request, deadline, share, on_report)
+            name = model.id.name
+            with (
+                self.house.workers.inside(name, work_class),
+                self._prospects.let_in(name, share) if bulk else nullcontext(),
+            ):
+                return await self._explain(
+                    model, request, deadline, share, on_report, patient=patient
+                )
 
     async def estimate(self, request: ExplainRequest, share: Share = NOBODY) -> Estimate:
         """Say what `explain` would cost, the cache not counted.
@@ -127,6 +142,8 @@ class Engine:
         deadline: Deadline,
         share: Share,
         on_report: OnReport | None,
+        *,
+        patient: bool,
     ) -> Explanation:
         began = time.monotonic()
         plan, started = await self._plan(model, request, deadline, share)
@@ -159,6 +176,7 @@ class Engine:
             reporter.listener,
             reporter.answered,
             math.inf if deadline.at_s is None else deadline.at_s,
+            patient=patient,
         )
         found |= await answer_bulk(self.house, plan, long, rows, wishes)
 
@@ -178,6 +196,16 @@ class Engine:
         made = assemble(plan, found, [says[row] for row in range(plan.n_rows)], timings_s)
         return replace(made, ready_s=ready_s)
 
+    def _predict_at_once(self, request: PredictRequest, deadline: Deadline) -> Prediction | None:
+        """Answer what is brief, where nobody has to wait for it."""
+        if self.store.loads(request.model, request.version) or deadline.expired:
+            return None
+        model = self.store.get(request.model, request.version)
+        if not is_brief(model, request):
+            return None
+        with self.house.workers.spare_slot(model.id.name) as free:
+            return predict_alone(self.house, model, request) if free else None
+
     async def _find(self, request: PredictRequest | ExplainRequest) -> Model:
         if self.store.loads(request.model, request.version):
             return await asyncio.to_thread(self.store.get, request.model, request.version)
@@ -195,8 +223,12 @@ class Engine:
                 made = make_plan(model, request, self._secret)
             return replace(made, share=share), started
 
-        brief = model.awake and model.brevity.expects("plan", request.payload, rows)
-        return await self.house.workers.run(plan, model.id.name, deadline, share, brief=brief)
+        workers, name = self.house.workers, model.id.name
+        if model.awake and model.brevity.expects("plan", request.payload, rows):
+            with workers.spare_slot(name) as free:
+                if free:
+                    return plan()
+        return await workers.run(plan, name, deadline, share)
 
 
 def _said(plan: Plan, found: dict[str, Found]) -> dict[int, RowSays]:

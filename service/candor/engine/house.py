@@ -12,7 +12,7 @@ from candor.engine.flight import Flights
 from candor.engine.pace import Pace
 from candor.engine.plan import Ask, Plan
 from candor.engine.tiers import Tiers
-from candor.engine.watch import Watch
+from candor.engine.watch import Closing, Watch
 from candor.engine.workers import Workers
 from candor.errors import InvalidArgument, InvalidInput
 from candor.metrics import Metrics
@@ -46,6 +46,7 @@ class House:
     metrics: Metrics
     flights: Shared = field(default_factory=Flights)
     pace: Pace = field(default_factory=Pace)
+    closing: Closing = field(default_factory=Closing)
 
 
 def distinct(asks: Sequence[Ask]) -> list[Ask]:

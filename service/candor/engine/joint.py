@@ -22,7 +22,6 @@ class Joint:
         delay_s: how long it may wait for others to come, where a slot is free.
         run: answers some items in one run, in order: a value, or the exception that is that item's
             alone; raises what is nobody's in particular.
-        brief: whether it takes less than handing it to a thread.
     """
 
     key: Hashable
@@ -31,7 +30,6 @@ class Joint:
     max_rows: int
     delay_s: float
     run: Callable[[Sequence[Any]], Sequence[Any]]
-    brief: bool = False
 
 
 def run_jointly(joints: Sequence[Joint]) -> list[Outcome]:

@@ -124,11 +124,7 @@ class Model(Protocol):
         ...
 
     def encode(self, payload: Payload) -> Encoded:
-        """Preprocess; raises InvalidInput naming the row."""
-        ...
-
-    def check(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """Names, dtypes and shapes as the model wants them; raises InvalidInput."""
+        """Tensors of the names, dtypes and shapes that the model wants; raises InvalidInput."""
         ...
 
     def run(self, tensors: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from threading import Lock
 from types import TracebackType
 
-from candor.engine.share import Share
+from candor.engine.share import NOBODY, Share
 from candor.engine.shedding import Shedding
 from candor.engine.turns import Turns
-from candor.errors import CandorError
+from candor.errors import CandorError, Overloaded
 
 __all__ = ["Place", "Places"]
 
@@ -74,11 +74,23 @@ class Places:
     def __len__(self) -> int:
         return len(self._inside)
 
-    def enter(self, model: str, share: Share) -> Place:
+    def has_room(self, model: str, share: Share) -> bool:
+        """Whether one would be let in now."""
+        path = (model, share.caller, share.connection)
+        with self._lock:
+            return len(self._inside) < self._limit or self._waiting.rival(path) is not None
+
+    def full(self, model: str) -> Overloaded:
+        """What one is told who is not let in."""
+        with self._lock:
+            return self._shedding.queue_full("bulk", model, len(self._inside))
+
+    def enter(self, model: str, share: Share = NOBODY) -> Place:
         """Let one in; in a full house in the place of one whose caller has more that wait.
 
         Raises:
-            Overloaded: there is none.
+            Overloaded: no place is left, and nobody who waits has more than the caller; or, out of
+                the block, a caller who has less has come.
         """
         place = Place(model, share, self._leave)
         with self._lock:

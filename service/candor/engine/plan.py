@@ -130,7 +130,7 @@ def make_plan(model: Model, request: ExplainRequest, secret: bytes) -> Plan:
     _check_methods(model, request.methods)
     subject = model.subject(request.output)
     encoded = model.encode(request.payload)
-    tensors = model.check(encoded.tensors)
+    tensors = encoded.tensors
     rows = tensors[model.input_name]
     _refuse_empty(model.input_name, rows)
     _refuse_non_finite(tensors)

@@ -15,7 +15,7 @@ from candor.engine.rows import scores_of
 from candor.errors import CandorError, InternalError
 from candor.result import Array, Encoded, Images, Payload, Scores, Tensors, Texts
 
-__all__ = ["joint_prediction", "n_rows"]
+__all__ = ["is_brief", "joint_prediction", "n_rows", "predict_alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,34 @@ class _Prepared:
 
     asked: _Asked
     encoded: Encoded
-    tensors: Mapping[str, Array]
     queued_s: float
     prepared_s: float
 
     @property
+    def tensors(self) -> Mapping[str, Array]:
+        return self.encoded.tensors
+
+    @property
     def n_rows(self) -> int:
         return len(self.encoded.views)
+
+
+def is_brief(model: Model, request: PredictRequest) -> bool:
+    """Whether a prediction takes less than handing it to a thread, and does not wait for others."""
+    return (
+        model.joining.delay_s <= 0
+        and model.awake
+        and model.brevity.expects("predict", request.payload, n_rows(request.payload))
+    )
+
+
+def predict_alone(house: House, model: Model, request: PredictRequest) -> Prediction:
+    """Predict here and now.
+
+    Raises:
+        CandorError: as `joint_prediction`, run.
+    """
+    return _run([_prepared(_Asked(house, model, request, time.monotonic()))])[0][1]
 
 
 def joint_prediction(house: House, model: Model, request: PredictRequest) -> Joint:
@@ -57,9 +78,6 @@ def joint_prediction(house: House, model: Model, request: PredictRequest) -> Joi
         max_rows,
         delay_s,
         _answer,
-        brief=not delay_s
-        and model.awake
-        and model.brevity.expects("predict", request.payload, rows),
     )
 
 
@@ -81,13 +99,16 @@ def _answer(items: Sequence[_Asked]) -> list[Prediction | CandorError]:
 
 
 def _prepare(asked: _Asked) -> _Prepared | CandorError:
-    began = time.monotonic()
     try:
-        encoded = asked.model.encode(asked.request.payload)
-        tensors = asked.model.check(encoded.tensors)
+        return _prepared(asked)
     except CandorError as error:
         return error
-    return _Prepared(asked, encoded, tensors, began - asked.queued_at, time.monotonic() - began)
+
+
+def _prepared(asked: _Asked) -> _Prepared:
+    began = time.monotonic()
+    encoded = asked.model.encode(asked.request.payload)
+    return _Prepared(asked, encoded, began - asked.queued_at, time.monotonic() - began)
 
 
 def _run(group: Sequence[_Prepared]) -> list[tuple[_Prepared, Prediction]]:

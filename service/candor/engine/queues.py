@@ -104,6 +104,17 @@ class Queues:
         first = min(works[0].gathers_until_s for works in self._gathering.values())
         return max(0.0, first - time.monotonic())
 
+    def enter(self) -> bool:
+        """Take a slot for interactive work that never waits; False where it would have to."""
+        free = not self.n_interactive and self._running["interactive"] < self._slots
+        self._running["interactive"] += free
+        return free
+
+    def leave(self) -> bool:
+        """Free the slot that was entered; whether somebody may be waiting for it."""
+        self._running["interactive"] -= 1
+        return bool(self._interactive or self._rotation)
+
     def put_back(self, work: Work, seconds: float) -> None:
         """Free the slot after a slice of this length, and queue the work for its next."""
         self._running[work.work_class] -= 1

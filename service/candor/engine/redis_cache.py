@@ -4,20 +4,21 @@ Whatever goes wrong (refused, slow, killed, full, read-only, a value of another 
 a count in `candor_cache_errors_total`. Reads and writes have a circuit breaker each, because a full
 or read-only Redis still reads well. While the read breaker is open nobody waits: after a failure
 a task beside the requests asks until Redis answers again, and closes it, whether or not anybody
-calls.
+calls. In a cluster each node has its own two: one that is dead costs the keys that it has.
 """
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from redis import exceptions
-from redis.exceptions import RedisError
+from redis.asyncio import RedisCluster
 
 from candor.engine.breaker import Breaker
 from candor.engine.digest import SCHEMA
-from candor.engine.redis_client import RedisClient, heeded
+from candor.engine.redis_client import FAILURES, RedisClient, heeded
+from candor.engine.redis_nodes import Nodes
 from candor.metrics import Metrics
 
 __all__ = ["MAX_VALUE_BYTES", "RedisCache", "reason_of"]
@@ -50,21 +51,38 @@ class RedisCache:
         self._writes = Breaker(cooldown_s=cooldown_s)
         self._cooldown_s = cooldown_s
         self._recovery: asyncio.Task[None] | None = None
+        self._nodes: Nodes | None = None
+        if isinstance(client, RedisCluster):
+            self._nodes = Nodes(client, timeout_s=timeout_s, cooldown_s=cooldown_s)
         metrics.redis_up(up=False)  # until it has answered once
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """What is stored under each key, in one round trip; None for a miss of any kind."""
+        if self._nodes is None:
+            return await self._get(keys, self._reads)
+        found: list[bytes | None] = [None] * len(keys)
+        nodes = await self._by_node(self._nodes, keys)
+        asked = [
+            self._get([keys[at] for at in positions], self._nodes.health(node).reads)
+            for node, positions in nodes.items()
+        ]
+        for positions, values in zip(nodes.values(), await asyncio.gather(*asked), strict=True):
+            for at, value in zip(positions, values, strict=True):
+                found[at] = value
+        return found
+
+    async def _get(self, keys: Sequence[str], reads: Breaker) -> list[bytes | None]:
         misses: list[bytes | None] = [None] * len(keys)
-        if self._reads.state != "closed":
+        if reads.state != "closed":
             self._metrics.cache_error("redis", "open", len(keys))
             return misses
         try:
             with self._metrics.cache_op("redis", "get"):
                 found = await self._read(keys)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed(self._reads, error)
+        except FAILURES as error:
+            self._failed(reads, error)
             return misses
-        self._succeeded(self._reads)
+        self._succeeded(reads)
         return [self._value(answer) for answer in found]
 
     async def put(self, key: str, data: bytes) -> bool:
@@ -72,7 +90,10 @@ class RedisCache:
         if len(data) > MAX_VALUE_BYTES:
             self._metrics.cache_error("redis", "too_large")
             return False
-        if not self._writes.admits():
+        writes = await self._writes_of(key)
+        if writes is None:
+            return False
+        if not writes.admits():
             self._metrics.cache_error("redis", "open")
             return False
         # Keys that were written together (a warm-up, a batch) must not expire together.
@@ -81,14 +102,14 @@ class RedisCache:
             with self._metrics.cache_op("redis", "put"):
                 async with asyncio.timeout(self._timeout_s):
                     px = max(1, int(self._ttl_s * 1000 * jitter))
-                    await heeded(self._client.set(self._prefix + key, data, px=px))
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed(self._writes, error)
+                    await heeded(self._set(self._prefix + key, data, px))
+        except FAILURES as error:
+            self._failed(writes, error)
             return False
         except asyncio.CancelledError:
-            self._writes.failed()  # it may have been the probe, which has to end somehow
+            writes.failed()  # it may have been the probe, which has to end somehow
             raise
-        self._succeeded(self._writes)
+        self._succeeded(writes)
         return True
 
     async def close(self) -> None:
@@ -99,15 +120,47 @@ class RedisCache:
         await self._client.aclose()
 
     async def ping(self) -> bool:
-        """Whether Redis answers; sets `candor_redis_up` and the read breaker accordingly."""
+        """Whether Redis, or any of its nodes, answers; sets `candor_redis_up` and the breakers."""
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._client.ping()
-        except (RedisError, OSError, TimeoutError) as error:
+            if self._nodes is None:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._client.ping()
+            elif not await self._nodes.look():
+                self._reads.succeeded()
+                self._ill(answers=self._nodes.any_answers)
+                return self._nodes.any_answers
+        except FAILURES as error:
             self._failed(self._reads, error)
             return False
         self._succeeded(self._reads)
         return True
+
+    async def _writes_of(self, key: str) -> Breaker | None:
+        """Whether to write a key; None where it is not known who has it."""
+        if self._nodes is None:
+            return self._writes
+        for node in await self._by_node(self._nodes, [key]):
+            return self._nodes.health(node).writes
+        return None
+
+    def _set(self, name: str, data: bytes, px: int) -> Awaitable[object]:
+        if self._nodes is None:
+            return self._client.set(name, data, px=px)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.set(name, data, px=px)
+        return pipeline.execute()
+
+    async def _by_node(self, nodes: Nodes, keys: Sequence[str]) -> dict[str, list[int]]:
+        """Positions of keys by the node that has them; of none where the nodes are not known."""
+        if self._reads.state != "closed":
+            self._metrics.cache_error("redis", "open", len(keys))
+            return {}
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await nodes.by_node([self._prefix + key for key in keys])
+        except FAILURES as error:
+            self._failed(self._reads, error)
+            return {}
 
     async def _read(self, keys: Sequence[str]) -> list[bytes | Exception]:
         # GETRANGE rather than GET: whatever somebody else stored there, no more than the limit (and
@@ -141,8 +194,12 @@ class RedisCache:
         breaker.failed()
         reason = reason_of(error)
         self._metrics.cache_error("redis", reason)
-        # What refuses a command still answers.
-        self._metrics.redis_up(up=reason == "refused")
+        # What refuses a command still answers, and so may the other nodes.
+        others = self._nodes is not None and breaker is not self._reads and self._nodes.any_answers
+        self._ill(answers=others or reason == "refused")
+
+    def _ill(self, *, answers: bool) -> None:
+        self._metrics.redis_up(up=answers)
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.create_task(self._recover(), name="candor-redis-recovery")
 
@@ -151,7 +208,7 @@ class RedisCache:
         answers = False
         while not answers:
             await asyncio.sleep(self._cooldown_s * random.uniform(0.75, 1.25))  # noqa: S311 - spreads
-            answers = await self.ping()
+            answers = await self.ping() and (self._nodes is None or self._nodes.all_answer)
 
 
 def reason_of(error: BaseException) -> str:
@@ -160,5 +217,7 @@ def reason_of(error: BaseException) -> str:
         return "timeout"
     if isinstance(error, exceptions.ResponseError | exceptions.BusyLoadingError):
         return "refused"
-    known = isinstance(error, exceptions.ConnectionError | OSError)
+    known = isinstance(
+        error, exceptions.ConnectionError | exceptions.RedisClusterException | OSError
+    )
     return "connection" if known else "protocol"

@@ -23,13 +23,16 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, RedisClusterException, RedisError
 from typing_extensions import override
 
-__all__ = ["RedisClient", "heeded", "open_redis"]
+__all__ = ["FAILURES", "RedisClient", "heeded", "open_redis"]
 
 RedisClient: TypeAlias = Redis | RedisCluster
 T = TypeVar("T")
+
+FAILURES: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""Of Redis, as its client has them; that of a cluster no node answers is no RedisError there."""
 
 _CONNECTIONS: Final = 32
 # Those of Sentinel and of clusters do not wait for one that is free, they fail: as many as there

@@ -9,12 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from redis.exceptions import RedisError
-
 from candor.engine.breaker import Breaker
 from candor.engine.digest import SCHEMA
 from candor.engine.redis_cache import reason_of
-from candor.engine.redis_client import RedisClient, heeded
+from candor.engine.redis_client import FAILURES, RedisClient, heeded
 from candor.metrics import Metrics
 
 __all__ = ["RedisLocks"]
@@ -75,7 +73,7 @@ class RedisLocks:
             with self._metrics.cache_op("redis", "lock"):
                 async with asyncio.timeout(self._timeout_s):
                     answer = await heeded(command())
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             self._breaker.failed()
             self._metrics.cache_error("redis", reason_of(error))
             return None

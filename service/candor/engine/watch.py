@@ -19,7 +19,7 @@ from candor.engine.work import MORE, More
 from candor.explain.question import Progress
 from candor.result import Attribution
 
-__all__ = ["Partial", "Watch", "Watcher"]
+__all__ = ["Closing", "Partial", "Watch", "Watcher"]
 
 OnProgress: TypeAlias = Callable[[float, Attribution | None], None]
 
@@ -35,6 +35,18 @@ class Partial:
     entry: Entry
 
 
+@dataclass(slots=True)
+class Closing:
+    """When the house closes.
+
+    Attributes:
+        at_s: monotonic instant from which the best so far will do for whoever waits; infinity
+            while it is not known.
+    """
+
+    at_s: float = math.inf
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Watcher:
     """One who waits.
@@ -44,6 +56,7 @@ class Watcher:
         on_progress: called on the event loop with the share that is done, and perhaps a partial.
         partial: the best so far, once the budget is over and something is known.
         deadline_at_s: monotonic instant from which nothing will do; infinity never.
+        patient: whether the house may close meanwhile: the rest would be done elsewhere.
     """
 
     budget_at_s: float
@@ -52,13 +65,19 @@ class Watcher:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     deadline_at_s: float = math.inf
+    patient: bool = False
+
+    def ends_at_s(self, closing: Closing) -> float:
+        """From when on the best so far will do."""
+        return self.budget_at_s if self.patient else min(self.budget_at_s, closing.at_s)
 
 
 class Watch:
     """The watchers of one computation; `join` and `leave` on the loop, `observe` in a slot."""
 
-    def __init__(self) -> None:
+    def __init__(self, closing: Closing | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._closing = closing or Closing()
         # Replaced, never changed: `observe` reads it from another thread.
         self._watchers: tuple[Watcher, ...] = ()
         self._partial_at_s = time.monotonic() + _PARTIAL_EVERY_S
@@ -74,21 +93,21 @@ class Watch:
     @property
     def ends_at_s(self) -> float:
         """When the first of those who wait now has no more time; infinity never."""
-        ends = (min(watcher.budget_at_s, watcher.deadline_at_s) for watcher in self._watchers)
+        ends = (min(w.ends_at_s(self._closing), w.deadline_at_s) for w in self._watchers)
         return min(ends, default=math.inf)
 
     def observe(self, says: RowSays, progress: Progress) -> Partial | More:
         """Look up between two slices: tell the watchers, and stop if the last budget is over."""
         watchers = self._watchers
         now = time.monotonic()
-        over = [watcher for watcher in watchers if now >= watcher.budget_at_s]
+        over = [watcher for watcher in watchers if now >= watcher.ends_at_s(self._closing)]
         partial: Partial | None = None
         if progress.best is not None and (over or self._partial_is_due(watchers, now)):
             partial = Partial(entry_of(progress.best(), says))
             spent = time.monotonic() - now
             self._partial_at_s = now + max(_PARTIAL_EVERY_S, _PARTIAL_SHARE * spent)
         share = min(progress.done / max(1, progress.total), 0.999)
-        if any(w.on_progress is not None or w.budget_at_s < math.inf for w in watchers):
+        if over or any(w.on_progress is not None or w.budget_at_s < math.inf for w in watchers):
             self._call(lambda: self._tell(over, share, partial))
         if partial is not None and watchers and len(over) == len(watchers):
             return partial

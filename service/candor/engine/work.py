@@ -1,7 +1,6 @@
 """One piece of work on its way through the slots, and how its answer gets back to its loop."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -40,7 +39,6 @@ class Work:
         close: called when the work has ended, however it did.
         joint: how it may be done together with others; `step` does it alone.
         place: of the bulk request that it is a part of.
-        brief: whether `step` takes less than handing it to a thread.
         trace: of the request that made it; None where it is not traced.
         has_turn: whether it is one of the bulk works that take turns.
     """
@@ -61,8 +59,6 @@ class Work:
     queued_at: float = field(default_factory=time.monotonic)
     busy_s: float = 0.0
     trace: Trace | None = field(default_factory=current)
-    brief: bool = False
-    caller: int = field(default_factory=threading.get_ident)
     future: "asyncio.Future[Any]" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,11 +73,6 @@ class Work:
     def priority(self) -> int:
         """Lower goes first, among the work of one connection."""
         return self.share.priority
-
-    @property
-    def is_brief(self) -> bool:
-        """Whether its caller may do it, where nobody waits."""
-        return self.brief if self.joint is None else self.joint.brief
 
     @property
     def rows(self) -> int:
@@ -113,9 +104,6 @@ class Work:
             else:
                 self.future.set_exception(error)
 
-        if threading.get_ident() == self.caller:  # the thread of the loop
-            deliver()
-            return
         try:
             self.loop.call_soon_threadsafe(deliver)
         except RuntimeError:

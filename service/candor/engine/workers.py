@@ -1,12 +1,11 @@
 """The slots in which all computing happens: threads around `queues`, bounded, with clean ends.
 
-Brief work is done by its caller on the event loop, where a slot is free and nobody waits.
-
+What is brief is done by its caller on the event loop, in a slot that is spare: nobody waits for it.
 Bulk work runs one slice at a time, and after each slice goes back to its queue, so that interactive
 work never waits for more than a slice. There is one thread more than slots: interactive work that
 finds every slot busy with slices starts at once on the spare one, at the price of sharing cores
-until a slice ends. (Measured with two slots beside six LIMEs: a 1 ms prediction took 1-4 ms at the
-median, 17-24 ms without the spare thread, and bulk throughput was no lower.)
+until a slice ends. (Two slots beside six LIMEs: a 1 ms prediction took 1-4 ms at the median, 17-24
+without the spare thread, and bulk throughput was no lower.)
 """
 
 import asyncio
@@ -27,6 +26,7 @@ from candor.engine.work import MORE, More, Work, slice_of, stopping
 from candor.errors import Unavailable
 from candor.explain.question import Progress
 from candor.metrics import Metrics, WorkClass
+from candor.spans import current
 
 __all__ = ["Limits", "Workers"]
 
@@ -38,6 +38,7 @@ class Workers:
 
     Attributes:
         slots: how many works run at the same time.
+        places: to be held by bulk requests that `advance` works.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
@@ -50,7 +51,7 @@ class Workers:
         self._queues = Queues(limits.slots, metrics)
         self._shedding = Shedding(limits.slots, metrics)
         self._inside = 0
-        self._places = Places(limits.slots + limits.explain_queue, self._lock, self._shedding)
+        self.places = Places(limits.slots + limits.explain_queue, self._lock, self._shedding)
         self._draining = self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"candor-worker-{index}", daemon=True)
@@ -65,8 +66,6 @@ class Workers:
         model: str,
         deadline: Deadline,
         share: Share = NOBODY,
-        *,
-        brief: bool = False,
     ) -> T:
         """Call a function in a slot, before all bulk work.
 
@@ -75,20 +74,36 @@ class Workers:
             DeadlineExceeded: the deadline passed before the function was called.
             Unavailable: the workers are closed.
         """
-        work = Work("interactive", model, function, deadline, share, brief=brief)
+        work = Work("interactive", model, function, deadline, share)
         return cast("T", await self._interactive(work))
 
     async def run_joint(
         self, joint: Joint, model: str, deadline: Deadline, share: Share = NOBODY
     ) -> Any:
-        """As `run`, in one run with other work of the same key, if any waits.
+        """As `run`, in one run with other work of the same key, if any waits."""
+        work = Work("interactive", model, lambda: MORE, deadline, share, joint=joint)
+        return await self._interactive(work)
 
-        Raises:
-            Overloaded, DeadlineExceeded, Unavailable: as `run`.
+    @contextmanager
+    def spare_slot(self, model: str) -> Iterator[bool]:
+        """Have a slot for the block, which takes less time than handing it to a thread would.
+
+        Gives False, and no slot, where all are taken or somebody waits for one, after the end, and
+        for a request that is traced: the threads tell of what they do.
         """
-        return await self._interactive(
-            Work("interactive", model, lambda: MORE, deadline, share, joint=joint)
-        )
+        with self._lock:
+            taken = not self._closed and current() is None and self._queues.enter()
+        if not taken:
+            yield False
+            return
+        self._metrics.queued(model, "interactive", 0.0)
+        try:
+            yield True
+        finally:
+            with self._lock:
+                if self._queues.leave():
+                    self._more.notify()
+                self._less.notify_all()
 
     @contextmanager
     def inside(self, model: str, work_class: WorkClass) -> Iterator[None]:
@@ -109,15 +124,6 @@ class Workers:
             with self._lock:
                 self._inside -= 1
                 self._less.notify_all()
-
-    def place(self, model: str, share: Share = NOBODY) -> Place:
-        """One of the places for bulk requests, to be held while they `advance` their works.
-
-        Raises:
-            Overloaded: no place is left, and nobody who waits has more than the caller; or, out of
-                the block, a caller who has less has come.
-        """
-        return self._places.enter(model, share)
 
     async def advance(
         self,
@@ -175,9 +181,7 @@ class Workers:
                     raise self._shedding.queue_full("interactive", work.model, waiting)
                 self._queues.remove(rival)
                 rival.end(None, self._shedding.crowded_out("interactive", rival.model, waiting))
-            taken = self._enqueue(work)
-        if taken:
-            self._perform(taken)
+            self._enqueue(work)
         return await self._answer(work)
 
     async def _answer(self, work: Work) -> Any:
@@ -196,15 +200,11 @@ class Workers:
 
     # With the lock held -----------------------------------------------------------------------
 
-    def _enqueue(self, work: Work) -> list[Work]:
-        """Queue a work; what the caller is to do itself, and at once."""
+    def _enqueue(self, work: Work) -> None:
         if self._closed:
             raise stopping()
         self._queues.put(work)
-        if work.is_brief and self._queues.n_interactive == 1 and (taken := self._queues.take()):
-            return taken
         self._more.notify()
-        return []
 
     def _step_aside(self, works: list[Work], seconds: float, *, more: bool) -> bool:
         """Free the slot; True if the work went back to its queue for another slice."""
@@ -232,7 +232,7 @@ class Workers:
                     self._more.notify()  # somebody has to look after those that gather company
                 # Not by name: a thread that waits would hold the last work, and its model.
                 for place in (work.place for work in works if work.place is not None):
-                    self._places.begin(place)
+                    self.places.begin(place)
             self._perform(works)
 
     def _perform(self, works: list[Work]) -> None:

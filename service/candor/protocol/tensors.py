@@ -41,6 +41,10 @@ _DATA_TYPE = MappingProxyType(
         for number, name in _NUMPY.items()
     }
 )
+# By the type itself, whose name takes longer to look up than the rest of a small tensor to write.
+_LITTLE_ENDIAN = MappingProxyType(
+    {np.dtype(name): number for number, name in _NUMPY.items() if name != "bfloat16"}
+)
 _LENGTH = struct.Struct("<I")
 # numpy's own bound on the number of axes, and one for each of them that keeps products in range.
 _MAX_AXES = 32
@@ -77,7 +81,10 @@ def to_tensor(array: Array) -> pb.Tensor:
     Raises:
         InvalidInput: an element type that no tensor can hold (complex, dates, ...).
     """
-    if array.dtype.kind in "OSU":
+    own = _LITTLE_ENDIAN.get(array.dtype)
+    if own is not None:
+        data, data_type = array.tobytes(), own
+    elif array.dtype.kind in "OSU":
         elements = (_as_bytes(element) for element in array.reshape(-1))
         data, data_type = join_elements(elements), pb.DATA_TYPE_STRING
     else:

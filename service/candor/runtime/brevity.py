@@ -12,13 +12,15 @@ __all__ = ["Brevity"]
 _BRIEF_S: Final = 400e-6
 """What a change of thread and back costs on one busy core (docs/performance.md)."""
 _SMALL_BYTES: Final = 64 * 1024
-_WEIGHT: Final = 0.125
+_FORGET: Final = 1.02
+"""By which the least that was seen grows from run to run."""
 
 
 class Brevity:
     """What a model's jobs have taken so far; safe to use from several threads.
 
-    Counted is the thread's own time: on a busy machine the clock would tell of others.
+    Counted is the thread's own time, the least of it lately: on a busy machine the clock would tell
+    of others, and even the thread's time of the caches that they share.
     """
 
     def __init__(self, *, on_cpu: bool) -> None:
@@ -45,4 +47,4 @@ class Brevity:
         yield
         seconds = time.thread_time() - began
         before = self._row_s.get(job, seconds)
-        self._row_s[job] = before + _WEIGHT * (seconds - before)
+        self._row_s[job] = min(seconds, _FORGET * before)

@@ -158,8 +158,14 @@ class Model:
     # What it does ------------------------------------------------------------------------------
 
     def encode(self, payload: Payload) -> Encoded:
-        """Turn what the caller sent into the model's own tensors: `runtime.preprocess.encode`."""
-        return encode(payload, self._preprocessing)
+        """Turn what the caller sent into the model's own tensors: `runtime.preprocess.encode`.
+
+        Raises:
+            InvalidInput, TooLarge: as that, and as `check`.
+        """
+        encoded = encode(payload, self._preprocessing)
+        self._hazards.refuse(encoded.tensors)
+        return encoded
 
     def check(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Check names, dtypes and shapes: `runtime.specs.check_tensors`.

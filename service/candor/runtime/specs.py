@@ -163,15 +163,16 @@ def _contiguous(array: Array) -> Array:
 
 def _check_names(specs: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> None:
     names = [spec.name for spec in specs]
+    if tensors.keys() == set(names):
+        return
     known = ", ".join(f"'{spec.name}' {spec.spelled}" for spec in specs)
     for name in tensors:
         if name not in names:
             close = get_close_matches(name, names, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else "."
             raise InvalidInput(f"there is no input '{name}'{hint} The model takes {known}")
-    missing = [name for name in names if name not in tensors]
-    if missing:
-        raise InvalidInput(f"input '{missing[0]}' is missing. The model takes {known}")
+    missing = next(name for name in names if name not in tensors)
+    raise InvalidInput(f"input '{missing}' is missing. The model takes {known}")
 
 
 def _check_dtype(spec: TensorSpec, array: Array) -> None:

@@ -9,8 +9,8 @@ import re
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -139,8 +139,8 @@ def request_id(given: str | bytes | None) -> str:
     return secrets.token_hex(8)
 
 
-@asynccontextmanager
-async def accounted(call: Call, rpc: str, frame: Frame) -> AsyncGenerator[None, None]:
+@contextmanager
+def accounted(call: Call, rpc: str, frame: Frame) -> Iterator[None]:
     """Count and log a call when the block ends, however it ends.
 
     Raises:

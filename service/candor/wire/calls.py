@@ -6,10 +6,10 @@ an undecodable one with INTERNAL; a caller's mistake is INVALID_ARGUMENT. Where 
 the handler gets and gives bytes: one bad message is its own failure, not the stream's.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager, nullcontext
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -79,36 +79,61 @@ async def written(response: Message, call: Call, frame: Frame) -> bytes:
 def _served(
     rpc: str, method: MethodDescriptor, handler: Any, frame: Frame
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
-    request_type = GetMessageClass(method.input_type)
-
-    async def unary(payload: bytes, context: Context) -> bytes:
-        async with _framed(rpc, context, frame) as call:
-            response: Message = await handler(await parsed(request_type, payload, call), call)
-            return await written(response, call, frame)
-
-    async def stream(payload: bytes, context: Context) -> AsyncGenerator[bytes, None]:
-        async with (
-            _framed(rpc, context, frame) as call,
-            aclosing(handler(await parsed(request_type, payload, call), call)) as responses,
-        ):
-            async for response in responses:
-                yield await written(response, call, frame)
-
-    async def both(payloads: AsyncIterator[bytes], context: Context) -> AsyncGenerator[bytes, None]:
-        # Of a stream each message counts, for itself.
-        async with (
-            _framed(rpc, context, frame, counts=False) as call,
-            aclosing(handler(payloads, call)) as answers,
-        ):
-            async for answer in answers:
-                yield answer
-
     # Without serialisers gRPC hands the bytes through.
+    request_type = GetMessageClass(method.input_type)
     if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(both)
+        return grpc.stream_stream_rpc_method_handler(_both(rpc, handler, frame))
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(stream)
-    return grpc.unary_unary_rpc_method_handler(unary)
+        return grpc.unary_stream_rpc_method_handler(_stream(rpc, request_type, handler, frame))
+    return grpc.unary_unary_rpc_method_handler(_unary(rpc, request_type, handler, frame))
+
+
+def _unary(rpc: str, request_type: type[Message], handler: Handler, frame: Frame) -> Any:
+    async def serve(payload: bytes, context: Context) -> bytes:
+        call = _arrived(context)
+        try:
+            await frame.gate.enter()
+            with _framed(call, rpc, context, frame):
+                response = await handler(await parsed(request_type, payload, call), call)
+                return await written(response, call, frame)
+        except CandorError as error:
+            return await refuse(error, call.request_id, context)
+
+    return serve
+
+
+def _stream(rpc: str, request_type: type[Message], handler: StreamHandler, frame: Frame) -> Any:
+    async def serve(payload: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+        call = _arrived(context)
+        try:
+            await frame.gate.enter()
+            with _framed(call, rpc, context, frame):
+                request = await parsed(request_type, payload, call)
+                async with aclosing(handler(request, call)) as responses:
+                    async for response in responses:
+                        yield await written(response, call, frame)
+        except CandorError as error:
+            await refuse(error, call.request_id, context)
+
+    return serve
+
+
+def _both(rpc: str, handler: BytesHandler, frame: Frame) -> Any:
+    async def serve(
+        payloads: AsyncIterator[bytes], context: Context
+    ) -> AsyncGenerator[bytes, None]:
+        call = _arrived(context)
+        try:
+            await frame.gate.enter()
+            # Of a stream each message counts, for itself.
+            with _framed(call, rpc, context, frame, counts=False):
+                async with aclosing(handler(payloads, call)) as answers:
+                    async for answer in answers:
+                        yield answer
+        except CandorError as error:
+            await refuse(error, call.request_id, context)
+
+    return serve
 
 
 def _unserved(rpc: str, method: MethodDescriptor) -> "grpc.RpcMethodHandler[bytes, bytes]":
@@ -141,28 +166,28 @@ def _written(response: Message, frame: Frame) -> bytes:
     return payload
 
 
-@asynccontextmanager
-async def _framed(
-    rpc: str, context: Context, frame: Frame, *, counts: bool = True
-) -> AsyncGenerator[Call, None]:
+def _arrived(context: Context) -> Call:
     headers: dict[str, Any] = dict(context.invocation_metadata() or ())
-    given, deadline = headers.get("x-request-id"), Deadline.after(context.time_remaining())
-    call = Call(request_id(given), deadline, grpc_share(context.peer()), headers=headers)
-    try:
-        await frame.gate.enter()
-        identify(call, rpc, headers.get("authorization"), frame)
-        with admitted(call, frame) if counts else nullcontext():
-            async with accounted(call, rpc, frame):
-                yield call
-        trailers = [("x-request-id", call.request_id)]
-        if timing := server_timing(call):
-            trailers.append(("server-timing", timing))
-        context.set_trailing_metadata(tuple(trailers))
-    except CandorError as error:
-        await refuse(error, call.request_id, context)
+    deadline = Deadline.after(context.time_remaining())
+    identity = request_id(headers.get("x-request-id"))
+    return Call(identity, deadline, grpc_share(context.peer()), headers=headers)
 
 
-async def refuse(error: CandorError, request: str, context: Context) -> None:
+@contextmanager
+def _framed(
+    call: Call, rpc: str, context: Context, frame: Frame, *, counts: bool = True
+) -> Iterator[None]:
+    """Let a call in, keep its account, and put what is known of it into the trailing metadata."""
+    identify(call, rpc, (call.headers or {}).get("authorization"), frame)
+    with admitted(call, frame) if counts else nullcontext(), accounted(call, rpc, frame):
+        yield
+    trailers = [("x-request-id", call.request_id)]
+    if timing := server_timing(call):
+        trailers.append(("server-timing", timing))
+    context.set_trailing_metadata(tuple(trailers))
+
+
+async def refuse(error: CandorError, request: str, context: Context) -> NoReturn:
     """End a call with an error."""
     status, details = status_of(error), details_of(error, request)
     await context.abort(status.code, details, trailers_of(error, request))

@@ -1,54 +1,43 @@
-"""`candor.v1` over the Connect protocol: unary calls, in JSON or protobuf, from the same handlers.
+"""`candor.v1` over the Connect protocol, in JSON or protobuf, from the same handlers as over gRPC.
 
 `POST /candor.v1.<Service>/<Method>` with `content-type: application/json` (or `application/proto`)
-and the message as the body: what a browser can send, and curl. Methods that stream are gRPC's.
+and the message as the body: what a browser can send, and curl. Methods that answer with a stream
+take `application/connect+json` (or `+proto`): `connect_stream` has those.
 """
 
-import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Final
 
-from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc import StatusCode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from candor.engine.deadline import Deadline
-from candor.errors import CandorError, InvalidArgument
+from candor.errors import CandorError
 from candor.wire.call import Call
 from candor.wire.calls import Routes
+from candor.wire.connect_messages import (
+    HTTP,
+    check_version,
+    deadline_of,
+    error_document,
+    kind_of,
+    read_message,
+    word_of,
+    write_message,
+)
+from candor.wire.connect_stream import STREAMED, ConnectStream
 from candor.wire.http_frame import Handler, Rest
 from candor.wire.offload import offloaded
-from candor.wire.status import details_of, rich_details, status_of
+from candor.wire.status import status_of
 
 __all__ = ["connect_routes"]
 
-_JSON: Final = "application/json"
 _PROTO: Final = "application/proto"
-
-# Connect's own table, which differs from ours where a status would mean something else to proxies.
-_HTTP: Mapping[StatusCode, int] = MappingProxyType(
-    {
-        StatusCode.CANCELLED: 499,
-        StatusCode.INVALID_ARGUMENT: 400,
-        StatusCode.DEADLINE_EXCEEDED: 504,
-        StatusCode.UNAUTHENTICATED: 401,
-        StatusCode.PERMISSION_DENIED: 403,
-        StatusCode.NOT_FOUND: 404,
-        StatusCode.RESOURCE_EXHAUSTED: 429,
-        StatusCode.FAILED_PRECONDITION: 400,
-        StatusCode.UNIMPLEMENTED: 501,
-        StatusCode.INTERNAL: 500,
-        StatusCode.UNAVAILABLE: 503,
-    }
-)
+_UNARY: Final = ("application/json", _PROTO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +53,14 @@ class _Method:
         Raises:
             InvalidArgument: the body is no such message.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        version = request.headers.get("connect-protocol-version", "1")
-        if version != "1":
-            raise InvalidArgument(f"connect-protocol-version is '{version[:40]}'; expected 1")
+        check_version(request)
+        kind = kind_of(request)
+        binary = kind == _PROTO
         message_type = GetMessageClass(self.described.input_type)
-        read = partial(_read, message_type, body, kind)
+        read = partial(read_message, message_type, body, binary=binary)
         answer = await self.handle(await offloaded(read, large=call.large), call)
-        content = await offloaded(partial(_write, answer, kind), large=call.large)
-        return Response(content, media_type=kind)
+        write = partial(write_message, answer, binary=binary)
+        return Response(await offloaded(write, large=call.large), media_type=kind)
 
 
 def connect_routes(service: ServiceDescriptor, routes: Routes, rest: Rest) -> list[Route]:
@@ -86,65 +74,35 @@ def connect_routes(service: ServiceDescriptor, routes: Routes, rest: Rest) -> li
 
 def _endpoint(method: MethodDescriptor, routes: Routes, rest: Rest) -> Any:
     rpc = f"/{method.containing_service.full_name}/{method.name}"
-    handle: Handler = _Method(method, routes.get(method.name))
-    serve = rest.endpoint(handle, rpc, _refusal, _deadline)
+    if method.client_streaming or method.name not in routes:
+        return _unserved(rpc)
+    run = routes[method.name]
+    if method.server_streaming:
+        stream = ConnectStream(GetMessageClass(method.input_type), run, rpc, rest)
+        return _of_kind(STREAMED, stream.begin)
+    handle: Handler = _Method(method, run)
+    return _of_kind(_UNARY, rest.endpoint(handle, rpc, _refusal, deadline_of))
 
+
+def _of_kind(kinds: tuple[str, ...], serve: Any) -> Any:
     async def answer(request: Request) -> Response:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if method.client_streaming or method.server_streaming or method.name not in routes:
-            return _page(
-                StatusCode.UNIMPLEMENTED, f"{rpc} streams, which is served over gRPC only", []
-            )
-        if kind not in (_JSON, _PROTO):
+        if kind_of(request) not in kinds:
             # The protocol wants this status here, and no body of its own.
-            return Response(status_code=415, headers={"accept-post": f"{_JSON}, {_PROTO}"})
-        return await serve(request)
+            return Response(status_code=415, headers={"accept-post": ", ".join(kinds)})
+        response: Response = await serve(request)
+        return response
 
     return answer
 
 
-def _read(message_type: type[Message], body: bytes, kind: str) -> Message:
-    name = message_type.DESCRIPTOR.name
-    try:
-        if kind == _PROTO:
-            return message_type.FromString(body)
-        return json_format.Parse(body or b"{}", message_type())
-    except (json_format.ParseError, DecodeError, ValueError, RecursionError) as error:
-        raise InvalidArgument(f"the body is not a valid {name}: {error}") from error
+def _unserved(rpc: str) -> Any:
+    async def refuse(_: Request) -> Response:
+        code = StatusCode.UNIMPLEMENTED
+        message = f"{rpc} is not served over HTTP"
+        return JSONResponse({"code": word_of(code), "message": message}, HTTP[code])
 
-
-def _write(message: Message, kind: str) -> bytes:
-    if kind == _PROTO:
-        return message.SerializeToString()
-    text: str = json_format.MessageToJson(message, indent=None)
-    return text.encode()
-
-
-def _deadline(request: Request) -> Deadline:
-    given = request.headers.get("connect-timeout-ms")
-    if given is None:
-        return Deadline()
-    if not (given.isascii() and given.isdecimal() and len(given) <= 10):
-        raise InvalidArgument(
-            f"connect-timeout-ms is '{given[:40]}'; expected milliseconds, at most ten digits"
-        )
-    return Deadline.after(int(given) / 1000)
+    return refuse
 
 
 def _refusal(error: CandorError, request: str) -> Response:
-    code = status_of(error).code
-    return _page(code, details_of(error, request), rich_details(error, request))
-
-
-def _page(code: StatusCode, message: str, details: list[Message]) -> Response:
-    word = "canceled" if code is StatusCode.CANCELLED else code.name.lower()
-    document: dict[str, Any] = {"code": word, "message": message}
-    if details:
-        document["details"] = [
-            {
-                "type": detail.DESCRIPTOR.full_name,
-                "value": base64.b64encode(detail.SerializeToString()).decode().rstrip("="),
-            }
-            for detail in details
-        ]
-    return JSONResponse(document, _HTTP[code])
+    return JSONResponse(error_document(error, request), HTTP[status_of(error).code])

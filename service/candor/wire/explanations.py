@@ -7,12 +7,14 @@ from functools import partial
 
 from candor.engine.engine import Engine
 from candor.engine.request import ExplainRequest, Explanation
+from candor.runtime.model import Model
 from candor.v1 import explanation_pb2 as pb
 from candor.wire.calls import Call, Routes
 from candor.wire.drawings import Wish, draw_answers, wish_of
 from candor.wire.lookup import Models, find_model
 from candor.wire.offload import MANY, offloaded
 from candor.wire.progress import Report, with_reports
+from candor.wire.replays import Replays
 from candor.wire.requests import explain_request, predict_request
 from candor.wire.responses import (
     Drawings,
@@ -27,10 +29,15 @@ __all__ = ["Explanations", "progress_message", "written_out"]
 
 @dataclass(frozen=True, slots=True)
 class Explanations:
-    """The handlers of the service, over one engine and the store of its models."""
+    """The handlers of the service, over one engine and the store of its models.
+
+    Attributes:
+        replays: of answers that were given before; None where each is written anew.
+    """
 
     engine: Engine
     store: Models
+    replays: Replays | None = None
 
     def routes(self) -> Routes:
         """Handler by name of the method."""
@@ -55,12 +62,21 @@ class Explanations:
 
     async def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         """Classify and explain every row."""
-        asked, wish = await self.read(request, call)
+        model = await self._begin(request, call)
+        key = await self._key_of(request, call)
+        if self.replays is not None and (replay := self.replays.find(key, model)) is not None:
+            call.handed()
+            call.returned(replay.explanation)
+            return replay.response
+        asked, wish = await self._read(request, model, call)
         call.handed()
         explanation = await self.engine.explain(asked, call.deadline, share=call.share)
         call.returned(explanation)
         drawings = await draw_answers(explanation, asked.payload, wish)
-        return await written_out(request, explanation, drawings, call)
+        response = await written_out(request, explanation, drawings, call)
+        if self.replays is not None:
+            self.replays.keep(key, model, explanation, response)
+        return response
 
     async def explain_stream(
         self, request: pb.ExplainStreamRequest, call: Call
@@ -98,19 +114,32 @@ class Explanations:
         Raises:
             CandorError: what is wrong with it, as far as that can be told without its rows.
         """
+        return await self._read(request, await self._begin(request, call), call)
+
+    async def _begin(self, request: pb.ExplainRequest, call: Call) -> Model:
         call.methods = await offloaded(partial(_methods, request), large=call.large)
-        wish = await self._find(request, call)
+        return await self._find(request, call)
+
+    async def _key_of(self, request: pb.ExplainRequest, call: Call) -> str:
+        if self.replays is None:
+            return ""
+        key_of = partial(self.replays.key_of, request, call.caller.tenant)
+        return await offloaded(key_of, large=call.large)
+
+    async def _read(
+        self, request: pb.ExplainRequest, model: Model, call: Call
+    ) -> tuple[ExplainRequest, Wish | None]:
+        wish = wish_of(request, model)
         asked = await offloaded(partial(explain_request, request), large=call.large)
         return replace(asked, tenant=call.caller.tenant), wish
 
-    async def _find(
-        self, request: pb.PredictRequest | pb.ExplainRequest, call: Call
-    ) -> Wish | None:
-        """Check what the model alone can tell of a request; what is to be drawn of it."""
+    async def _find(self, request: pb.PredictRequest | pb.ExplainRequest, call: Call) -> Model:
+        """The model that a request names, and what that alone can tell of the request."""
         model = await find_model(self.store, call.caller, request.model, request.version)
         call.model = model.id
-        check_outputs(request.outputs, [output.name for output in model.outputs])
-        return wish_of(request, model) if isinstance(request, pb.ExplainRequest) else None
+        if request.outputs:
+            check_outputs(request.outputs, [output.name for output in model.outputs])
+        return model
 
 
 async def written_out(

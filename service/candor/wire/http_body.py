@@ -16,11 +16,11 @@ from candor.wire.call import Frame
 from candor.wire.offload import LARGE_BYTES, offloaded
 from candor.wire.rest_tensors import HEADER
 
-__all__ = ["read_body"]
+__all__ = ["read_body", "unpack"]
 
 # Of zlib: a gzip header, a zlib header.
 _WINDOWS: Final = {"gzip": 31, "deflate": 15}
-_BINARY: Final = "application/proto"
+_BINARY: Final = ("application/proto", "application/connect+proto")
 
 
 class _Limit(NamedTuple):
@@ -55,15 +55,27 @@ async def read_body(request: Request, frame: Frame) -> bytes:
                 raise limit.passed()
     except ClientDisconnect as error:
         raise Cancelled("the caller hung up") from error
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    unpacking = partial(unpack, request, bytes(body), frame)
+    return await offloaded(unpacking, large=len(body) > LARGE_BYTES // 16)
+
+
+def unpack(
+    request: Request, packed: bytes, frame: Frame, header: str = "content-encoding"
+) -> bytes:
+    """What came, as it was before a header's compression.
+
+    Raises:
+        TooLarge: longer than a limit.
+        InvalidArgument: a compression that is not known, or bytes that are not what it makes.
+    """
+    encoding = request.headers.get(header, "identity").strip().lower()
     if encoding == "identity":
-        return bytes(body)
+        return packed
     if encoding not in _WINDOWS:
         raise InvalidArgument(
-            f"content-encoding is '{encoding[:40]}'; there are identity, {', '.join(_WINDOWS)}"
+            f"{header} is '{encoding[:40]}'; there are identity, {', '.join(_WINDOWS)}"
         )
-    unpack = partial(_unpacked, bytes(body), encoding, limit)
-    return await offloaded(unpack, large=len(body) > LARGE_BYTES // 16)
+    return _unpacked(packed, encoding, _limit(request, frame))
 
 
 def _limit(request: Request, frame: Frame) -> _Limit:

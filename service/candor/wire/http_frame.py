@@ -6,10 +6,11 @@ becomes a page in the words of its protocol. Where the caller hangs up, the work
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -32,7 +33,9 @@ from candor.wire.offload import LARGE_BYTES
 from candor.wire.peers import share_at
 from candor.wire.status import details_of, status_of
 
-__all__ = ["Handler", "Refusal", "Rest", "plain_refusal"]
+__all__ = ["Handler", "Refusal", "Rest", "advice_of", "plain_refusal", "unless_gone"]
+
+T = TypeVar("T")
 
 Handler: TypeAlias = Callable[[Request, bytes, Call], Awaitable[Response]]
 Refusal: TypeAlias = Callable[[CandorError, str], Response]
@@ -67,28 +70,44 @@ class Rest:
         """
 
         async def answer(request: Request) -> Response:
-            given = request.headers.get("x-request-id")
-            call = Call(request_id(given), Deadline(), _peer(request), headers=request.headers)
+            call = self.call_of(request)
             try:
-                if self.readiness.state == "draining":
-                    raise Unavailable("the server is stopping")
-                identify(call, rpc, request.headers.get("authorization"), self.frame)
-                with admitted(call, self.frame):
-                    body = await read_body(request, self.frame)
-                    call.deadline = deadline(request)
-                    call.large = len(body) > LARGE_BYTES
+                async with self.let_in(request, call, rpc, deadline) as body:
                     work = self._work(partial(handler, request, body, call), call, rpc)
-                    response = await _unless_gone(request, work)
+                    response = await unless_gone(request, work)
             except CandorError as error:
                 response = refuse(error, call.request_id)
-                response.headers.update(_advice(error))
+                response.headers.update(advice_of(error))
             response.headers["x-request-id"] = call.request_id
             return response
 
         return answer
 
+    def call_of(self, request: Request) -> Call:
+        """The call that a request is."""
+        given = request.headers.get("x-request-id")
+        return Call(request_id(given), Deadline(), _peer(request), headers=request.headers)
+
+    @asynccontextmanager
+    async def let_in(
+        self, request: Request, call: Call, rpc: str, deadline: Callable[[Request], Deadline]
+    ) -> AsyncGenerator[bytes, None]:
+        """Have a call under way while the block runs; yields its body.
+
+        Raises:
+            CandorError: it is not let in, or its body cannot be read.
+        """
+        if self.readiness.state == "draining":
+            raise Unavailable("the server is stopping")
+        identify(call, rpc, request.headers.get("authorization"), self.frame)
+        with admitted(call, self.frame):
+            body = await read_body(request, self.frame)
+            call.deadline = deadline(request)
+            call.large = len(body) > LARGE_BYTES
+            yield body
+
     async def _work(self, run: Callable[[], Awaitable[Response]], call: Call, rpc: str) -> Response:
-        async with accounted(call, rpc, self.frame):
+        with accounted(call, rpc, self.frame):
             response = await run()
             if timing := server_timing(call):
                 response.headers["server-timing"] = timing
@@ -105,15 +124,15 @@ def _peer(request: Request) -> Share:
     return share_at(*request.client) if request.client else NOBODY
 
 
-def _advice(error: CandorError) -> dict[str, str]:
+def advice_of(error: CandorError) -> dict[str, str]:
     """What HTTP says of an error in its headers."""
     if isinstance(error, Overloaded):
         return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
     return {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
 
 
-async def _unless_gone(request: Request, work: Awaitable[Response]) -> Response:
-    """The response, unless the caller hangs up before; then the work is cancelled."""
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """What the work gives, unless the caller hangs up before; then the work is cancelled."""
     working = asyncio.ensure_future(work)
     gone = asyncio.create_task(_gone(request))
     try:

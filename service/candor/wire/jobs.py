@@ -17,15 +17,16 @@ from candor.engine.jobs.record import Job, checked_id, lost
 from candor.engine.jobs.running import OnReport, Submission, patiently
 from candor.engine.jobs.turnstile import Ticket
 from candor.engine.request import ExplainRequest
-from candor.engine.share import DEFAULT_PRIORITY
-from candor.errors import InvalidOption, NotFound
+from candor.engine.share import DEFAULT_PRIORITY, Share
+from candor.errors import InvalidOption, NotFound, PermissionDenied
 from candor.v1 import explanation_pb2, job_pb2
 from candor.v1 import job_pb2 as pb
-from candor.wire.call import Call, Frame, accounted
+from candor.wire.call import Call, Frame, accounted, request_id
+from candor.wire.callers import Caller
 from candor.wire.calls import Routes, written
 from candor.wire.drawings import Wish, draw_answers
 from candor.wire.explanations import Explanations, progress_message, written_out
-from candor.wire.jobs_messages import job_message
+from candor.wire.jobs_messages import job_message, read_kept, write_kept
 from candor.wire.offload import LARGE_BYTES, offloaded
 
 __all__ = ["JobDesk"]
@@ -60,6 +61,28 @@ class JobDesk:
     async def submit(self, request: pb.SubmitJobRequest, call: Call) -> pb.SubmitJobResponse:
         """Take on an explanation, and answer before it runs."""
         job_id = checked_id(request.id)
+        submission = await self._submission(job_id, request, call)
+        assert call.model is not None, "reading has found it"  # noqa: S101
+        job = await self.jobs.submit(call.caller.tenant, call.model, submission)
+        return pb.SubmitJobResponse(job=job_message(job))
+
+    async def revived(self, job: Job, kept: bytes) -> Submission:
+        """What a server that died had been asked for, to be done here.
+
+        Raises:
+            CandorError: as Explain; of a caller whose key is gone, PermissionDenied.
+        """
+        message, name = await asyncio.to_thread(read_kept, kept)
+        keys = self.frame.keys
+        caller = Caller(name, job.tenant) if keys is None else keys.named(name)
+        if caller.tenant != job.tenant:
+            raise PermissionDenied(f"key '{name[:100]}' belongs to another tenant now")
+        call = Call(request_id(None), Deadline(), Share(job.caller), caller, large=True)
+        return await self._submission(job.id, message, call)
+
+    async def _submission(
+        self, job_id: str, request: pb.SubmitJobRequest, call: Call
+    ) -> Submission:
         asked, wish = await self.explanations.read(request.explain, call)
         work = _work_call(request, call)
         # It is the work that is counted and timed, when it is done.
@@ -67,7 +90,7 @@ class JobDesk:
         work.methods = methods
         packed = await offloaded(partial(_packed, request.explain), large=call.large)
         allowance = call.caller.allowance
-        submission = Submission(
+        return Submission(
             id=job_id,
             digest=await offloaded(partial(self.jobs.digest, packed), large=call.large),
             size_bytes=len(packed),
@@ -78,10 +101,8 @@ class JobDesk:
                 None if allowance is None else allowance.limits.concurrent,
             ),
             work=partial(self._run, request.explain, asked, wish, work),
+            kept=write_kept(packed, request.priority, call.caller.name),
         )
-        assert call.model is not None, "reading has found it"  # noqa: S101
-        job = await self.jobs.submit(call.caller.tenant, call.model, submission)
-        return pb.SubmitJobResponse(job=job_message(job))
 
     async def get(self, request: pb.GetJobRequest, call: Call) -> pb.GetJobResponse:
         """Say how a job stands, perhaps after having waited for its end."""
@@ -138,10 +159,15 @@ class JobDesk:
     ) -> bytes:
         """The work of a job: the bytes of what Explain would have answered."""
         call = replace(call, began_s=time.perf_counter())
-        async with accounted(call, _RUN, self.frame):
+        with accounted(call, _RUN, self.frame):
             call.handed()
             explain = partial(
-                self.explanations.engine.explain, asked, Deadline(), on_report, call.share
+                self.explanations.engine.explain,
+                asked,
+                Deadline(),
+                on_report,
+                call.share,
+                patient=True,
             )
             explanation = await patiently(explain)
             call.returned(explanation)

@@ -1,7 +1,9 @@
 """Jobs as candor.v1 has them."""
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -10,7 +12,9 @@ from candor.v1 import job_pb2 as pb
 from candor.v1 import model_pb2
 from candor.wire.status import STATUS
 
-__all__ = ["job_message"]
+__all__ = ["job_message", "read_kept", "write_kept"]
+
+_LENGTH: Final = 4
 
 _STATES: Mapping[JobState, pb.JobState.ValueType] = MappingProxyType(
     {
@@ -56,3 +60,24 @@ def _timestamp(seconds: float | None) -> Timestamp | None:
     made = Timestamp()
     made.FromMicroseconds(int(seconds * 1e6))
     return made
+
+
+def write_kept(explain: bytes, priority: int, key: str) -> bytes:
+    """What another server needs to do a job.
+
+    Args:
+        explain: the request, as its message.
+        priority: of the submission.
+        key: the name of the caller's; "" where none was asked for.
+    """
+    head = json.dumps({"key": key, "priority": priority}).encode()
+    return len(head).to_bytes(_LENGTH, "little") + head + explain
+
+
+def read_kept(kept: bytes) -> tuple[pb.SubmitJobRequest, str]:
+    """The submission, and the name of the caller's key; what this deployment wrote, by its seal."""
+    end = _LENGTH + int.from_bytes(kept[:_LENGTH], "little")
+    head = json.loads(kept[_LENGTH:end])
+    request = pb.SubmitJobRequest(priority=head["priority"])
+    request.explain.ParseFromString(kept[end:])
+    return request, head["key"]

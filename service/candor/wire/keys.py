@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from candor.errors import InvalidOption, Unauthenticated
+from candor.errors import InvalidOption, PermissionDenied, Unauthenticated
 from candor.wire.callers import Allowance, Caller
 from candor.wire.key_file import KeyEntry, read_keys
 from candor.wire.watched import Watched
@@ -55,6 +55,18 @@ class KeyRing:
             if hmac.compare_digest(given, expected):
                 return caller
         raise Unauthenticated(f"the key is none of this server's; {_HOW}")
+
+    def named(self, name: str) -> Caller:
+        """Say who shows the key of this name, for work that goes on without anybody there.
+
+        Raises:
+            PermissionDenied: there is no such key any more.
+        """
+        for of_index in self._keys.current().values():
+            for _, caller in of_index:
+                if caller.name == name:
+                    return caller
+        raise PermissionDenied(f"there is no key '{name[:100]}' any more")
 
     def _read(self) -> Mapping[bytes, Sequence[tuple[bytes, Caller]]]:
         try:

@@ -97,7 +97,7 @@ class StreamInfer:
             stream.room.release()
 
     async def _answered(self, turn: "_Turn", stream: "_Stream") -> None:
-        async with accounted(turn.call, _RPC, self.frame):
+        with accounted(turn.call, _RPC, self.frame):
             if turn.failure is not None:
                 raise turn.failure
             async with aclosing(self.infer.stream(turn.request, turn.call)) as responses:

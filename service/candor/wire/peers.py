@@ -3,6 +3,8 @@
 The host is all that a caller cannot choose as it likes. Behind a proxy it is the proxy's.
 """
 
+from functools import lru_cache
+from typing import Final
 from urllib.parse import unquote
 
 from candor.engine.share import Share
@@ -10,8 +12,11 @@ from candor.engine.share import Share
 __all__ = ["grpc_share", "share_at"]
 
 _MAPPED = "::ffff:"
+_CONNECTIONS: Final = 4096
+"""That are remembered: a connection makes many calls."""
 
 
+@lru_cache(_CONNECTIONS)
 def grpc_share(peer: str) -> Share:
     """Read what gRPC calls a peer: `ipv4:10.0.0.7:5123`, `ipv6:%5B::1%5D:5123`, `unix:`."""
     scheme, _, place = unquote(peer).partition(":")

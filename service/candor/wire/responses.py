@@ -123,16 +123,14 @@ def check_outputs(wanted: Sequence[str], known: Sequence[str]) -> None:
 
 def _top(scores: Scores, row: int, labels: Sequence[str]) -> list[pb.RankedClass]:
     score, probability = scores.score[row], scores.probability[row]
-    best = (-probability).argsort(kind="stable")[:_TOP]
-    ranked = zip(best.tolist(), score[best].tolist(), probability[best].tolist(), strict=True)
     return [
         pb.RankedClass(
             index=index,
             label=labels[index] if index < len(labels) else "",
-            score=score,
-            probability=probability,
+            score=score[index],
+            probability=probability[index],
         )
-        for index, score, probability in ranked
+        for index in (-probability).argsort(kind="stable")[:_TOP].tolist()
     ]
 
 

@@ -182,6 +182,8 @@ def _read_input(
     set_parameters(added.parameters, parameters, where, frozenset({_BINARY_SIZE}))
     if _BINARY_SIZE not in parameters:
         if "data" not in tensor:
+            if any(key.startswith("shared_memory_") for key in parameters):
+                return tail  # `oip_tensors` says what to do instead
             raise InvalidArgument(f"{place}data is missing, and so is {where}.{_BINARY_SIZE}")
         request.raw_input_contents.append(_raw(tensor["data"], datatype, shape, name))
         return tail

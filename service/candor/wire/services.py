@@ -11,6 +11,7 @@ from candor.wire.jobs import JobDesk
 from candor.wire.lookup import Models
 from candor.wire.models import ModelCatalogue
 from candor.wire.oip import Inference
+from candor.wire.replays import Replays
 
 __all__ = ["Services"]
 
@@ -21,6 +22,7 @@ class Services:
 
     Attributes:
         control: whether models may be loaded and unloaded on request.
+        replays: of answers that were given before; None where each is written anew.
     """
 
     engine: Engine
@@ -29,6 +31,7 @@ class Services:
     readiness: Readiness
     frame: Frame
     control: bool = False
+    replays: Replays | None = None
 
     @property
     def inference(self) -> Inference:
@@ -40,7 +43,7 @@ class Services:
     @property
     def explanations(self) -> Explanations:
         """`candor.v1.ExplanationService`."""
-        return Explanations(self.engine, self.store)
+        return Explanations(self.engine, self.store, self.replays)
 
     @property
     def desk(self) -> JobDesk:

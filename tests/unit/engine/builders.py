@@ -107,14 +107,10 @@ class LinearModel:
 
     def encode(self, payload: Payload) -> Encoded:
         assert isinstance(payload, Tensors)
-        rows = len(next(iter(payload.by_name.values())))
-        return Encoded(payload.by_name, (None,) * rows)
-
-    def check(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        x = tensors.get("x")
+        x = payload.by_name.get("x")
         if x is None or x.dtype != np.float32 or x.ndim != 2 or x.shape[1] != N_FEATURES:
             raise InvalidInput(f"expected float32 'x' [n, {N_FEATURES}]")
-        return dict(tensors)
+        return Encoded(payload.by_name, (None,) * len(x))
 
     def run(self, tensors: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Array]:
         scores = self._scores("run", tensors["x"])

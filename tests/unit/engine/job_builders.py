@@ -1,14 +1,17 @@
 """Jobs over an engine of a few lines of numpy, with and without a Redis."""
 
 import asyncio
+import pickle
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 from candor.engine.deadline import Deadline
+from candor.engine.jobs.docket import Docket
 from candor.engine.jobs.keeper import Keeper
-from candor.engine.jobs.ledger import Jobs, Kept
+from candor.engine.jobs.ledger import Jobs
+from candor.engine.jobs.lives import Kept
 from candor.engine.jobs.memory import Bounds, Memory
 from candor.engine.jobs.reader import Reader
 from candor.engine.jobs.running import Submission, patiently
@@ -19,7 +22,8 @@ from candor.engine.share import Share
 from candor.explain.options import IntegratedGradients
 from unit.engine.builders import IDENTITY, SECRET, Rig, explain_request, rows
 
-__all__ = ["BOUNDS", "SLICES", "ask", "ended", "job_house", "long_request", "submission"]
+__all__ = ["BOUNDS", "SLICES", "ask", "ended", "job_house", "long_request", "revived",
+           "submission"]  # fmt: skip
 
 BOUNDS = Bounds(jobs=8, size_bytes=1 << 20, ttl_s=60.0)
 SLICES = 900
@@ -35,6 +39,7 @@ async def job_house(
     lost_s: float = 2.0,
     drain_s: float = 0.0,
     timeout_s: float = 2.0,
+    inherits: bool = True,
 ) -> AsyncIterator[Jobs]:
     """The jobs of one replica; drained at the end, unless the block did."""
     memory = Memory(bounds, built.metrics)
@@ -42,9 +47,13 @@ async def job_house(
     if url:
         client = open_redis(url, timeout_s)
         shelf = Shelf(client, namespace="tests", ttl_s=bounds.ttl_s, timeout_s=timeout_s)
-        reader = Reader(shelf, built.metrics, SECRET)
-        kept = Kept(reader, Keeper(shelf, memory, reader, secret=SECRET, lost_s=lost_s))
-    jobs = Jobs(memory, kept, slots=slots, secret=SECRET)
+        docket = Docket(client, namespace="tests", timeout_s=timeout_s)
+        reader = Reader(shelf, docket, built.metrics, SECRET)
+        keeper = Keeper(shelf, docket, memory, reader, secret=SECRET, lost_s=lost_s)
+        kept = Kept(shelf, docket, reader, keeper)
+    jobs = Jobs(memory, kept, built.metrics, slots=slots, secret=SECRET)
+    if inherits:
+        jobs.inherit(partial(revived, jobs, built))
     try:
         yield jobs
     finally:
@@ -57,6 +66,12 @@ def long_request(seed=0, n_slices=SLICES, **changes):
     return explain_request(IntegratedGradients(10 * n_slices), x=rows(1, seed), **changes)
 
 
+async def revived(jobs: Jobs, built: Rig, job, kept):
+    """What the wire makes of what was kept: here, the very request."""
+    request = pickle.loads(kept)  # noqa: S301 - it is the test's own
+    return submission(jobs, built, request, job.id, job.caller)
+
+
 def submission(
     jobs: Jobs, built: Rig, request=None, job_id="job", caller="", priority=2, **changes
 ):
@@ -65,12 +80,12 @@ def submission(
 
     async def work(on_report):
         share = Share(caller, "jobs", priority)
-        explain = partial(built.engine.explain, request, Deadline(), on_report, share)
+        explain = partial(built.engine.explain, request, Deadline(), on_report, share, patient=True)
         explanation = await patiently(explain)
         answers = [answer for method in explanation.answers for row in method for answer in row]
         return b"".join(answer.attribution.values.tobytes() for answer in answers)
 
-    packed = repr((request.methods, request.targets, request.payload)).encode()
+    packed = pickle.dumps(request)
     fields = {
         "id": job_id,
         "digest": jobs.digest(packed),
@@ -78,6 +93,7 @@ def submission(
         "request": request,
         "ticket": Ticket(caller, priority),
         "work": work,
+        "kept": packed,
     }
     return Submission(**(fields | changes))
 

@@ -60,7 +60,7 @@ async def test_the_books_balance_whatever_happens(seed):
                 await asyncio.sleep(chance.random() * 0.01)
         await settled(house)
         assert {"answered", "cancelled", "DeadlineExceeded", "InvalidTarget"} <= set(outcomes)
-        assert (len(house.workers._places), house.workers._inside) == (0, 0)
+        assert (len(house.workers.places), house.workers._inside) == (0, 0)
         async with asyncio.timeout(5):
             while not house.workers._queues.idle:  # a slice whose request is gone may still end
                 await asyncio.sleep(0.005)

@@ -8,13 +8,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from candor.engine.deadline import Deadline
-from candor.engine.joint import Joint
 from candor.engine.request import PredictRequest
 from candor.engine.workers import Limits, Workers
-from candor.errors import DeadlineExceeded, Unavailable
+from candor.errors import DeadlineExceeded
 from candor.metrics import Metrics
 from candor.result import Tensors
 from candor.runtime.brevity import Brevity as Measured
+from candor.spans import Trace, enter
 from unit.engine.builders import Brevity, LinearModel, explain_request, gauges, rig, rows
 
 NEVER = Deadline()
@@ -27,15 +27,16 @@ class Floor:
         self.gate = threading.Event()
         self.started = threading.Event()
 
-    def run(self, brief, deadline=NEVER):
-        return self.workers.run(threading.current_thread, "m", deadline, brief=brief)
-
     def held(self):
         def hold():
             self.started.set()
             assert self.gate.wait(30)
 
         return asyncio.ensure_future(self.workers.run(hold, "m", NEVER))
+
+    def spares(self):
+        with self.workers.spare_slot("m") as free:
+            return free
 
 
 @pytest.fixture
@@ -46,50 +47,74 @@ async def floor():
     await made.workers.close()
 
 
-async def test_brief_work_is_done_by_the_caller_and_other_work_in_a_thread(floor):
-    assert await floor.run(brief=True) is threading.current_thread()
-    assert await floor.run(brief=False) is not threading.current_thread()
+async def test_a_slot_is_spare_where_it_is_free_and_nobody_waits(floor):
+    assert floor.spares()
+    held = floor.held()
+    await asyncio.to_thread(floor.started.wait, 30)
+    assert not floor.spares()
+    waits = asyncio.ensure_future(floor.workers.run(threading.current_thread, "m", NEVER))
+    floor.gate.set()
+    await held
+    assert await waits is not threading.current_thread()
+    assert floor.spares()
     assert not gauges(floor.metrics)
 
 
-async def test_brief_work_waits_its_turn_where_the_slots_are_taken_or_others_wait(floor):
-    held = floor.held()
-    await asyncio.to_thread(floor.started.wait, 30)
-    first = asyncio.ensure_future(floor.run(brief=False))
-    second = asyncio.ensure_future(floor.run(brief=True))
-    await asyncio.sleep(0)
-    floor.gate.set()
-    await held
-    here = threading.current_thread()
-    assert await first is not here
-    assert await second is not here
-
-
-async def test_what_brief_work_raises_is_its_callers(floor):
-    def fail():
-        raise KeyError("odd")
-
-    with pytest.raises(KeyError, match="odd"):
-        await floor.workers.run(fail, "m", NEVER, brief=True)
-    assert await floor.run(brief=True) is threading.current_thread()
-
-
-async def test_late_brief_work_is_not_done(floor):
-    with pytest.raises(DeadlineExceeded):
-        await floor.run(brief=True, deadline=Deadline.after(-1.0))
-
-
-async def test_closed_workers_take_no_brief_work():
-    floor = Floor()
+async def test_a_spare_slot_is_one_of_those_that_there_are():
+    floor = Floor(slots=2)
+    with floor.workers.spare_slot("m") as first, floor.workers.spare_slot("m") as second:
+        assert (first, second) == (True, True)
+        assert not floor.spares()
+    assert floor.spares()
     await floor.workers.close()
-    with pytest.raises(Unavailable):
-        await floor.run(brief=True)
 
 
-async def test_a_joint_run_may_be_brief(floor):
-    joint = Joint("k", 3, 1, 4, 0.0, lambda items: [(i, threading.current_thread()) for i in items],
-                  brief=True)  # fmt: skip
-    assert await floor.workers.run_joint(joint, "m", NEVER) == (3, threading.current_thread())
+async def test_what_came_while_a_slot_was_spare_runs_when_it_is_left(floor):
+    with floor.workers.spare_slot("m") as free:
+        assert free
+        later = asyncio.ensure_future(floor.workers.run(threading.current_thread, "m", NEVER))
+        await asyncio.sleep(0.05)
+        assert not later.done()
+    async with asyncio.timeout(30):
+        assert await later is not threading.current_thread()
+
+
+async def test_what_fails_in_a_spare_slot_leaves_it(floor):
+    with pytest.raises(KeyError, match="odd"), floor.workers.spare_slot("m"):
+        raise KeyError("odd")
+    assert floor.spares()
+
+
+async def test_closed_workers_and_traced_requests_have_no_spare_slot(floor):
+    enter(Trace(None))
+    assert not floor.spares()
+    enter(None)
+    assert floor.spares()
+    await floor.workers.close()
+    assert not floor.spares()
+
+
+async def test_late_brief_work_is_not_done():
+    model = LinearModel(brevity=Brevity(brief=True))
+    async with rig(model) as built:
+        request = PredictRequest("linear", Tensors({"x": rows(1)}))
+        with pytest.raises(DeadlineExceeded):
+            await built.engine.predict(request, Deadline.after(-1.0))
+    assert model.calls == []
+
+
+@pytest.mark.parametrize("brief", [False, True])
+async def test_brief_work_is_done_by_its_caller_and_other_work_in_a_thread(brief):
+    model = _Watched(brevity=Brevity(brief))
+    async with rig(model) as built:
+        await built.engine.predict(PredictRequest("linear", Tensors({"x": rows(1)})), NEVER)
+    assert (model.threads == [threading.current_thread()]) is brief
+
+
+class _Watched(LinearModel):
+    def run(self, tensors, outputs=()):
+        self.threads = [threading.current_thread()]
+        return super().run(tensors, outputs)
 
 
 async def test_a_brief_model_answers_as_any_other():

@@ -216,7 +216,7 @@ async def test_a_cached_long_explanation_is_served_even_when_every_place_is_take
     limits = Limits(slots=1, explain_queue=0)
     async with rig(limits=limits) as house:
         await house.engine.explain(explain_request(Lime(50)), NEVER)
-        with house.workers.place("linear"):
+        with house.workers.places.enter("linear"):
             assert only(await house.engine.explain(explain_request(Lime(50)), NEVER)).cache == "hit"
 
 

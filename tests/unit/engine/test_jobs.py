@@ -363,7 +363,7 @@ LIES = [
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie[:12] + lie[90:])
 def test_one_who_knows_the_secret_can_lie_but_not_break(lie):
-    data = seal(lie, (b"CNDJ", 1), KEY, SECRET)
+    data = seal(lie, (b"CNDJ", 2), KEY, SECRET)
     assert decode_job(data, KEY, SECRET) == Malformed("damaged")
 
 
@@ -371,9 +371,10 @@ def test_the_lies_are_near_the_truth():
     truth = (
         b'{"id": "job", "tenant": "", "digest": "", "server": "", "model": {"name": "", '
         b'"version": "", "digest": ""}, "methods": [], "submitted_at": 1, "state": "failed", '
-        b'"progress": 0, "started_at": null, "ended_at": 1, "expires_at": 5, "failure": null}'
+        b'"progress": 0, "started_at": null, "ended_at": 1, "expires_at": 5, "failure": null, '
+        b'"caller": "", "deaths": 0}'
     )
-    found = decode_job(seal(truth, (b"CNDJ", 1), KEY, SECRET), KEY, SECRET)
+    found = decode_job(seal(truth, (b"CNDJ", 2), KEY, SECRET), KEY, SECRET)
     assert isinstance(found, Job)
 
 

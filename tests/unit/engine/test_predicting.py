@@ -261,7 +261,7 @@ async def test_no_long_explanation_waits_where_none_may():
     async with rig(SLOW(), limits=Limits(slots=1, explain_queue=0)) as house:
         long = explain_request(long_lime())
         first = asyncio.create_task(house.engine.explain(long, NEVER))
-        await until(lambda: len(house.workers._places) == 1)
+        await until(lambda: len(house.workers.places) == 1)
         with pytest.raises(Overloaded, match="1 long explanations are waiting already"):
             await house.engine.explain(explain_request(long_lime(), x=rows(1, 5)), NEVER)
         await house.engine.predict(predict_request(), NEVER)
@@ -279,7 +279,7 @@ async def test_a_full_house_makes_room_for_one_who_has_less_that_waits():
         for request in long:
             asking = house.engine.explain(request, NEVER, share=Share("flood", "1"))
             flood.append(asyncio.create_task(asking))
-            await until(lambda: len(house.workers._places) == len(flood))
+            await until(lambda: len(house.workers.places) == len(flood))
         labels = {"model": "linear", "class": "bulk"}
         await until(lambda: house.value("candor_queue_seconds_count", **labels) == 4)
         short = explain_request(long_lime(n_samples=10), x=rows(1, 9))
@@ -293,7 +293,7 @@ async def test_a_full_house_makes_room_for_one_who_has_less_that_waits():
         for task in flood:
             task.cancel()
         await asyncio.gather(*flood, return_exceptions=True)
-        assert len(house.workers._places) == 0
+        assert len(house.workers.places) == 0
 
 
 async def test_who_is_cancelled_while_crowded_out_is_cancelled():
@@ -306,14 +306,14 @@ async def test_who_is_cancelled_while_crowded_out_is_cancelled():
         flood = []
         for n in range(6):
             flood.append(asyncio.create_task(ask_long(n)))
-            await until(lambda: len(house.workers._places) == len(flood))
-        polite = house.workers.place("linear", Share("polite", "1"))
+            await until(lambda: len(house.workers.places) == len(flood))
+        polite = house.workers.places.enter("linear", Share("polite", "1"))
         flood[5].cancel()  # before it could learn that its place is lost
         await asyncio.wait({flood[5]})
         assert flood[5].cancelled() or isinstance(flood[5].exception(), Overloaded)
         with polite:
-            assert len(house.workers._places) == 6
+            assert len(house.workers.places) == 6
         for task in flood:
             task.cancel()
         await asyncio.gather(*flood, return_exceptions=True)
-        assert len(house.workers._places) == 0
+        assert len(house.workers.places) == 0

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from candor.engine.entry import Entry
-from candor.engine.watch import Partial, Watch, Watcher
+from candor.engine.watch import Closing, Partial, Watch, Watcher
 from candor.engine.work import MORE
 from candor.explain.question import Progress
 from candor.result import Attribution
@@ -52,6 +52,22 @@ async def test_one_gets_the_best_and_the_work_goes_on_for_the_other():
     assert await observed(watch, Progress(1, 2, best)) is MORE
     assert hurried.partial.result() == Partial(Entry(BEST, *SAYS))
     assert not patient.partial.done()
+
+
+async def test_when_the_house_closes_the_best_will_do_but_for_who_is_served_elsewhere():
+    closing = Closing()
+    watch, waits, moves = Watch(closing), Watcher(NEVER, None), Watcher(NEVER, None, patient=True)
+    watch.join(waits)
+    watch.join(moves)
+    assert await observed(watch, Progress(1, 2, best)) is MORE
+    assert watch.ends_at_s == NEVER
+    closing.at_s = PAST
+    assert await observed(watch, Progress(1, 2, best)) is MORE
+    assert waits.partial.result() == Partial(Entry(BEST, *SAYS))
+    assert not moves.partial.done()
+    assert watch.ends_at_s == PAST
+    watch.leave(moves)
+    assert await observed(watch, Progress(1, 2, best)) == Partial(Entry(BEST, *SAYS))
 
 
 async def test_those_who_left_are_neither_told_nor_waited_for():

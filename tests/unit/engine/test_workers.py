@@ -202,8 +202,8 @@ async def test_a_full_predict_queue_refuses_with_a_hint(floor):
 
 
 async def test_places_for_bulk_requests_run_out_and_are_given_back(floor):
-    floor.workers._places._limit = 2
-    place = floor.workers.place
+    floor.workers.places._limit = 2
+    place = floor.workers.places.enter
     with place("m"):
         with place("m"), pytest.raises(Overloaded, match="2 long explanations"), place("m"):
             pass
@@ -215,8 +215,8 @@ async def test_places_for_bulk_requests_run_out_and_are_given_back(floor):
 
 
 async def test_bulk_overload_leaves_predictions_alone(floor):
-    floor.workers._places._limit = 1
-    with floor.workers.place("m"):
+    floor.workers.places._limit = 1
+    with floor.workers.places.enter("m"):
         assert await floor.run("a") == "a"
 
 

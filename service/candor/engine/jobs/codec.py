@@ -2,6 +2,7 @@
 
 a record: sealed (magic "CNDJ"): JSON
 an answer: sealed (magic "CNDA"): the bytes of its message
+a request: sealed (magic "CNDQ"): what the wire makes of it, for another server to do it
 """
 
 import dataclasses
@@ -14,13 +15,15 @@ from candor.engine.sealed import Malformed, seal, unseal
 from candor.errors import InternalError
 from candor.result import ModelId
 
-__all__ = ["SCHEMA", "decode_answer", "decode_job", "encode_answer", "encode_job"]
+__all__ = ["SCHEMA", "decode_answer", "decode_job", "decode_request", "encode_answer", "encode_job",
+           "encode_request"]  # fmt: skip
 
-SCHEMA: Final = 1
-"""Version of both formats; another version is another world."""
+SCHEMA: Final = 2
+"""Version of all formats; another version is another world."""
 
 _RECORD: Final = (b"CNDJ", SCHEMA)
 _ANSWER: Final = (b"CNDA", SCHEMA)
+_REQUEST: Final = (b"CNDQ", SCHEMA)
 _FIELDS: Final = frozenset(field.name for field in dataclasses.fields(Job))
 
 
@@ -55,6 +58,16 @@ def decode_answer(data: bytes, key: str, secret: bytes) -> bytes | Malformed:
     return unseal(data, _ANSWER, key, secret)
 
 
+def encode_request(request: bytes, key: str, secret: bytes) -> bytes | None:
+    """Write a request; None where it is too large to be kept."""
+    return seal(request, _REQUEST, key, secret)
+
+
+def decode_request(data: bytes, key: str, secret: bytes) -> bytes | Malformed:
+    """Read a request; never raises, whatever the bytes are."""
+    return unseal(data, _REQUEST, key, secret)
+
+
 def _job(header: dict[str, Any]) -> Job:
     if set(header) != _FIELDS:
         raise ValueError(sorted(header))
@@ -72,7 +85,7 @@ def _job(header: dict[str, Any]) -> Job:
 
 def _sound(job: Job) -> bool:
     failure = job.failure
-    texts = (job.id, job.tenant, job.digest, job.server, *job.methods)
+    texts = (job.id, job.tenant, job.digest, job.server, job.caller, *job.methods)
     texts += (job.model.name, job.model.version, job.model.digest)
     return (
         all(type(text) is str for text in texts)
@@ -82,6 +95,8 @@ def _sound(job: Job) -> bool:
         and (job.expires_at is None or _is_time(job.expires_at))
         and (job.state not in ENDED or (job.ended_at is not None and job.expires_at is not None))
         and _is_number(job.progress, 1)
+        and type(job.deaths) is int
+        and _is_number(job.deaths, 1000)
         and (failure is None or (failure.name in ERRORS and type(failure.message) is str))
     )
 

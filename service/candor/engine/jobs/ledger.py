@@ -5,36 +5,27 @@ import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from blake3 import blake3
 
-from candor.engine.jobs.keeper import Keeper
+from candor.engine.jobs.heirs import Heir
+from candor.engine.jobs.lives import Kept, Lives, Revive
 from candor.engine.jobs.memory import Held, Memory
-from candor.engine.jobs.reader import Reader
 from candor.engine.jobs.record import Job, job_key
-from candor.engine.jobs.running import Submission, run_job
-from candor.engine.jobs.turnstile import Turnstile
+from candor.engine.jobs.running import Submission
 from candor.engine.request import Report
 from candor.errors import InvalidOption, NotFound, Unavailable
 from candor.explain.parse import method_name
+from candor.metrics import Metrics
 from candor.result import ModelId
 
-__all__ = ["Jobs", "Kept"]
+__all__ = ["Jobs"]
 
 _EVERY_S: Final = 0.25
 """How often those who watch are told of progress; the end is told at once, by the server itself."""
 _HEARD_S: Final = 2.0
 """How long a cancelled job of another server is waited for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Where jobs are kept beside memory: in Redis."""
-
-    reader: Reader
-    keeper: Keeper
 
 
 class Jobs:
@@ -43,21 +34,34 @@ class Jobs:
     Every method takes the tenant who asks, and knows nothing of the jobs of any other.
     """
 
-    def __init__(self, memory: Memory, kept: Kept | None, *, slots: int, secret: bytes) -> None:
+    def __init__(
+        self, memory: Memory, kept: Kept | None, metrics: Metrics, *, slots: int, secret: bytes
+    ) -> None:
         """Put the parts together.
 
         Args:
             memory: bounds what this server takes on.
             kept: where other servers see it; None: nowhere.
+            metrics: told of jobs that are taken over.
             slots: jobs that run at a time.
             secret: of the keys, 32 bytes.
         """
         self._memory = memory
         self._kept = kept
-        self._turnstile = Turnstile(slots)
         self._secret = secret
         self._server = secrets.token_hex(8)
+        self._lives = Lives(memory, kept, server=self._server, slots=slots, secret=secret)
+        self._heir = Heir(memory, kept, self._lives, metrics) if kept else None
         self._stopping = False
+
+    def inherit(self, revive: Revive) -> None:
+        """Take over jobs of dead servers from now on, where jobs are kept.
+
+        Args:
+            revive: makes of what was kept of a request what was made of it at first.
+        """
+        if self._heir is not None:
+            self._heir.watch(self._server, revive)
 
     def digest(self, request: bytes) -> str:
         """By which a request is known to be the same."""
@@ -77,10 +81,10 @@ class Jobs:
         if (held := self._memory.get(key)) is not None:
             return _same(held.job, asked)
         methods = tuple(dict.fromkeys(map(method_name, asked.request.methods)))
-        job = Job(asked.id, tenant, asked.digest, self._server, model, methods, time.time())
-        held = Held(job, key, asked.ticket.caller, asked.size_bytes)
-        self._memory.take_on(held)
-        held.task = asyncio.create_task(self._live(held, asked), name=f"candor-job-{asked.id}")
+        caller, now = asked.ticket.caller, time.time()
+        job = Job(asked.id, tenant, asked.digest, self._server, model, methods, now, caller=caller)
+        held = Held(job, key, caller, asked.size_bytes)
+        self._lives.begin(held, asked)
         # Whoever hangs up now has submitted it all the same.
         return _same(await asyncio.shield(held.known), asked)
 
@@ -129,7 +133,7 @@ class Jobs:
             if job.ended:
                 return
             held = self._memory.get(job_key(tenant, job_id, self._secret))
-            if held is not None and held.task is not None:
+            if held is not None and held.task is not None and not held.task.done():
                 await asyncio.wait((held.task,), timeout=_EVERY_S)
             elif self._stopping:
                 raise Unavailable("the server is stopping; another one can tell of the job")
@@ -146,7 +150,7 @@ class Jobs:
         if (held := self._memory.get(key)) is not None:
             await asyncio.shield(held.known)
         if (held := self._memory.get(key)) is not None:
-            self._cancel_key(key)
+            self._lives.cancel(key)
             if held.task is not None:
                 await asyncio.wait((held.task,))
             return held.job
@@ -177,61 +181,18 @@ class Jobs:
         return newest[:limit], whole
 
     async def drain(self, seconds: float) -> None:
-        """Take on no more, let what runs end within this time, and call the rest lost."""
+        """Take on no more, let what runs end within this time, and leave the rest to others."""
         self._stopping = True
-        under_way = self._memory.under_way()
-        await asyncio.gather(*(held.known for held in under_way), return_exceptions=True)
-        for held in under_way:
-            if held.job.state == "queued":
-                _stop(held)
-        tasks = [held.task for held in under_way if held.task is not None]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=seconds)
-            for held in self._memory.under_way():
-                _stop(held)
-            if late:
-                await asyncio.wait(late)
-        if self._kept is not None:
-            await self._kept.keeper.finish(self._server)
+        if self._heir is not None:
+            await self._heir.stop()
+        await self._lives.end(seconds)
 
     async def close(self) -> None:
         """Hang up."""
+        if self._heir is not None:
+            await self._heir.stop()
         if self._kept is not None:
             await self._kept.keeper.close()
-
-    async def _live(self, held: Held, asked: Submission) -> None:
-        """The whole life of a job, from before it is known whether it is to have one."""
-        try:
-            there = await self._kept.keeper.register(held) if self._kept else None
-        except Unavailable:
-            there = None  # it runs all the same, and Redis is told of it when it is back
-        except Exception as error:  # noqa: BLE001 - it is whoever submits that is told
-            self._memory.forget(held)
-            held.known.set_exception(error)
-            return
-        held.known.set_result(there or held.job)
-        if there is not None:
-            self._memory.forget(held)
-            return
-        held.ours = True
-        self._tend()
-        await run_job(held, asked, self._memory, self._turnstile)
-        self._tend()
-
-    def _tend(self) -> None:
-        if self._kept is not None:
-            self._kept.keeper.tend(self._server, self._cancel_key)
-
-    def _cancel_key(self, key: str) -> None:
-        held = self._memory.get(key)
-        if held is not None and held.task is not None and not held.job.ended:
-            held.task.cancel()
-
-
-def _stop(held: Held) -> None:
-    held.stopping = True
-    if held.task is not None:
-        held.task.cancel()
 
 
 def _same(job: Job, asked: Submission) -> Job:

@@ -48,7 +48,11 @@ class Held:
         answer: the bytes of its message, once it has succeeded.
         reports: the newest of each method, row and target, while it runs.
         task: that runs it.
+        request: what was asked, for another server to do it; None where that is not kept.
+        written: the record that Redis has of it, as far as we know.
+        resumable: whether Redis has all that another server needs to go on.
         stopping: whether it is the server that ends it.
+        taken: whether another server has it now.
         known: the job of this id, ours or another server's, once that is settled.
         ours: whether it is ours.
         enlisted: whether Redis lists it among the jobs of its tenant.
@@ -62,7 +66,11 @@ class Held:
     answer: bytes | None = None
     reports: dict[tuple[str, int, int], Report] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
+    request: bytes | None = None
+    written: bytes = b""
+    resumable: bool = False
     stopping: bool = False
+    taken: bool = False
     known: "asyncio.Future[Job]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -149,7 +157,7 @@ class Memory:
         now = time.time()
         self._metrics.jobs(held.job.state, -1)
         if state == "running":
-            held.job = replace(held.job, state=state, started_at=now)
+            held.job = replace(held.job, state=state, started_at=held.job.started_at or now)
             self._metrics.jobs(state, 1)
             return
         held.job = replace(
@@ -163,6 +171,7 @@ class Memory:
         self._metrics.job_ended(state)
         held.reports.clear()
         held.answer = answer
+        held.request = None
         self._size_bytes -= held.size_bytes
         held.size_bytes = _RECORD_BYTES + len(answer or b"")
         self._size_bytes += held.size_bytes

@@ -1,13 +1,15 @@
 """What Redis says of jobs, whoever runs them: read as a stranger's words, and judged.
 
-A job under way whose server gives no sign of life is lost; so is one that succeeded where its
-answer cannot be had any more. Nobody writes that down: it is what whoever asks is told.
+A job under way whose server gives no sign of life waits for another to take it over, and is lost
+where Redis does not have what that needs; so is one that succeeded where its answer cannot be had
+any more. Nobody writes that down: it is what whoever asks is told.
 """
 
 import asyncio
 from dataclasses import replace
 
 from candor.engine.jobs.codec import decode_answer, decode_job
+from candor.engine.jobs.docket import Docket
 from candor.engine.jobs.record import Job, job_key, lost, tenant_key
 from candor.engine.jobs.shelf import Shelf
 from candor.engine.sealed import Malformed
@@ -22,8 +24,9 @@ _NO_ANSWER = "its answer is no longer in Redis"
 class Reader:
     """Jobs of all servers, as Redis has them."""
 
-    def __init__(self, shelf: Shelf, metrics: Metrics, secret: bytes) -> None:
+    def __init__(self, shelf: Shelf, docket: Docket, metrics: Metrics, secret: bytes) -> None:
         self._shelf = shelf
+        self._docket = docket
         self._metrics = metrics
         self._secret = secret
 
@@ -58,14 +61,8 @@ class Reader:
         """Ask the server that runs a job to end it."""
         await self._shelf.flag(key)
 
-    async def _read(self, keys: list[str]) -> list[Job | None]:
-        stored = await self._shelf.get(keys)
-        jobs = [self._decoded(data, key) for data, key in zip(stored, keys, strict=True)]
-        servers = {job.server for job in jobs if job is not None and not job.ended}
-        alive = await self._shelf.alive(sorted(servers)) if servers else set()
-        return [None if job is None else _judged(job, alive) for job in jobs]
-
-    def _decoded(self, data: bytes, key: str) -> Job | None:
+    def decoded(self, data: bytes, key: str) -> Job | None:
+        """What a record says; None where it is none."""
         if not data:
             return None
         job = decode_job(data, key, self._secret)
@@ -74,8 +71,23 @@ class Reader:
             return None
         return job
 
+    async def _read(self, keys: list[str]) -> list[Job | None]:
+        stored = await self._shelf.get(keys)
+        jobs = [self.decoded(data, key) for data, key in zip(stored, keys, strict=True)]
+        under_way = {
+            key: job
+            for key, job in zip(keys, jobs, strict=True)
+            if job is not None and not job.ended
+        }
+        servers = {job.server for job in under_way.values()}
+        alive = await self._docket.alive(sorted(servers)) if servers else set()
+        left = [key for key, job in under_way.items() if job.server not in alive]
+        asked = await self._shelf.requests(left) if left else {}
+        judged = {key: _left(under_way[key], resumable=key in asked) for key in left}
+        return [judged.get(key, job) for key, job in zip(keys, jobs, strict=True)]
 
-def _judged(job: Job, alive: set[str]) -> Job:
-    if job.ended or job.server in alive:
-        return job
+
+def _left(job: Job, *, resumable: bool) -> Job:
+    if resumable:
+        return replace(job, state="queued")
     return replace(job, state="lost", failure=lost(_GONE))

@@ -54,6 +54,8 @@ class Job:
         server: the process that runs it, or ran it.
         progress: 0..1; 1 only with the answer.
         expires_at: until when it is kept, once it has ended.
+        caller: whose turn it takes, and whose share.
+        deaths: how many servers died while they ran it.
     """
 
     id: str
@@ -69,6 +71,8 @@ class Job:
     ended_at: float | None = None
     expires_at: float | None = None
     failure: Failure | None = None
+    caller: str = ""
+    deaths: int = 0
 
     @property
     def ended(self) -> bool:

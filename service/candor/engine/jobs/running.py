@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
@@ -40,6 +41,7 @@ class Submission:
         request: to tell how far its work is.
         ticket: whose turn it is.
         work: does it: the answer's bytes.
+        kept: from which another server makes the same of it; None where it cannot.
     """
 
     id: str
@@ -48,16 +50,36 @@ class Submission:
     request: ExplainRequest
     ticket: Ticket
     work: Work
+    kept: bytes | None = None
 
 
-async def run_job(held: Held, asked: Submission, memory: Memory, turnstile: Turnstile) -> None:
-    """Wait for the job's turn, do its work, and note how that ended; raises nothing."""
-    note = partial(_note, held, _n_answers(asked.request))
+async def run_job(
+    held: Held,
+    asking: Callable[[], Awaitable[Submission]],
+    memory: Memory,
+    turnstile: Turnstile,
+    alone: asyncio.Lock | None = None,
+) -> None:
+    """Wait for the job's turn, do its work, and note how that ended; raises nothing.
+
+    Where another server is to go on with it, or does already, it is left as it is.
+
+    Args:
+        held: the job.
+        asking: what is asked for.
+        memory: notes what becomes of it.
+        turnstile: whose turn it is.
+        alone: held by the one of its kind that may run; None: it is of no kind.
+    """
     try:
-        async with turnstile.turn(asked.ticket):
+        asked = await asking()
+        note = partial(_note, held, _n_answers(asked.request))
+        async with alone or nullcontext(), turnstile.turn(asked.ticket):
             memory.change(held, "running")
             memory.change(held, "succeeded", answer=await asked.work(note))
     except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the job ends with it
+        if held.taken or (held.stopping and held.resumable):
+            return
         state, why = _end(error, stopping=held.stopping)
         memory.change(held, state, why=why)
     _LOG.info("job ended", extra={"job": held.job.id, "state": held.job.state})
@@ -82,7 +104,9 @@ def _note(held: Held, n_answers: int, news: Report) -> None:
         news = replace(news, partial=before.partial)
     held.reports[place] = news
     done = sum(each.progress for each in held.reports.values()) / n_answers
-    held.job = replace(held.job, progress=min(done, _UNFINISHED))
+    # One that another server began tells of more when it is farther than that was.
+    progress = max(held.job.progress, min(done, _UNFINISHED))
+    held.job = replace(held.job, progress=progress)
 
 
 def _end(error: BaseException, *, stopping: bool) -> tuple[JobState, Failure]:
