@@ -21,8 +21,9 @@ program() {
 
 packages() {
     program pip-audit "$PIP_AUDIT"
+    # Strict: a package that could not be asked about is no package that is well.
     for lock in requirements/serve.txt requirements/cuda.txt; do
-        "$here/pip-audit/bin/pip-audit" --requirement "$lock" --require-hashes --disable-pip
+        "$here/pip-audit/bin/pip-audit" --requirement "$lock" --require-hashes --disable-pip --strict
     done
 }
 

@@ -37,7 +37,7 @@ COMMANDS = MappingProxyType(
 )
 
 # What a package that is missing comes with; all others are a server's.
-_EXTRAS = MappingProxyType({"rich": "cli", "pyarrow": "bulk"})
+_EXTRAS = MappingProxyType({"rich": "cli", "pyarrow": "bulk", "ray": "ray"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,9 +1,10 @@
 """Explain a whole data set: folders of pictures and tables in, Parquet out.
 
 Pictures, and tables as Parquet, JSONL, CSV or .npy, are streamed through a running service
-(--server), or through this process (without it). --out receives parts of so many rows each; a job
-that was broken off, however, goes on where it was when the same command is given again. A row that
-cannot be explained has its reason in the column `error`.
+(--server), through this process (without it), or through many, on a Ray cluster (--ray). --out
+receives parts of so many rows each; a job that was broken off, however, goes on where it was when
+the same command is given again. A row that cannot be explained has its reason in the column
+`error`.
 """
 
 import argparse
@@ -20,6 +21,7 @@ EXAMPLES = """\
   candor bulk photographs/ --model photos --methods grad_cam,lime --out out/photos
   candor bulk reviews.jsonl --model sentences --methods gradient --id key --out out/reviews
   candor bulk adult-*.parquet --model adult-mlp --methods lime --out out/adult --server host:8001
+  candor bulk photographs/ --model photos --methods lime --out out/photos --ray --actors 8
 """
 
 
@@ -68,6 +70,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--model-root", metavar="FOLDER",
         help="of the models, without --server (default: CANDOR_MODEL_ROOT, else models/repository)",
     )  # fmt: skip
+    where.add_argument(
+        "--ray", nargs="?", const="local", metavar="ADDRESS",
+        help="spread the job over a Ray cluster, by the address of its head (without one: over "
+        "processes of this machine)",
+    )  # fmt: skip
+    where.add_argument(
+        "--actors", type=_count, metavar="N", help="processes of --ray at a time (default: 2)"
+    )
     add_connection_arguments(parser)
 
 
@@ -75,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     """Work until every row is in a part; 1 if not one row was explained."""
     if args.server is not None and args.model_root is not None:
         raise UsageError("--model-root is of no use with --server: the service has its own")
+    if args.actors is not None and args.ray is None:
+        raise UsageError("--actors is of no use without --ray")
     # What reads and writes Parquet is large; the help does without.
     return int(import_module("candor.cli.bulk_run").run(args))
 

@@ -3,11 +3,12 @@
 import argparse
 import asyncio
 import json
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from time import monotonic
 from typing import Any
 
 from candor.bulk.asking import Question
+from candor.bulk.cluster import Cluster, connected, run_on_cluster
 from candor.bulk.job import locked, missing, say_done, written
 from candor.bulk.parts import Counts
 from candor.bulk.places import InProcess, Place, Service, answering
@@ -19,6 +20,8 @@ from candor.cli.remote import connection
 from candor.settings import load_settings
 
 __all__ = ["run"]
+
+_ACTORS = 2
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
         fail_fast=args.fail_fast,
     )
     began = monotonic()
-    with locked(wanted.out):
-        counts, n_parts = asyncio.run(_run(args, wanted, _place(args)))
+    with locked(wanted.out), _cluster(args) as cluster:
+        counts, n_parts = asyncio.run(_run(args, wanted, cluster))
     says: dict[str, Any] = {
         "rows": counts.rows, "failed": counts.failed, "parts": n_parts,
         "seconds": round(monotonic() - began, 3), "out": str(args.out),
@@ -45,12 +48,19 @@ def run(args: argparse.Namespace) -> int:
     return 1 if counts.failed == counts.rows else 0
 
 
-async def _run(args: argparse.Namespace, wanted: Wanted, place: Place) -> tuple[Counts, int]:
+async def _run(
+    args: argparse.Namespace, wanted: Wanted, cluster: Cluster | None
+) -> tuple[Counts, int]:
+    place = _place(args)
     async with answering(place) as answerer:
         started = await start(wanted, answerer)
         job, survey = started.job, started.survey
         with shown(survey.n_rows, started.before, args.report_s) as tell:
-            async with aclosing(run_chunks(job, answerer, missing(job))) as steps:
+            if cluster is None:
+                running = run_chunks(job, answerer, missing(job))
+            else:
+                running = run_on_cluster(cluster, job, place)
+            async with aclosing(running) as steps:
                 async for counts in steps:
                     tell(counts)
     total = written(job, survey)
@@ -73,6 +83,10 @@ def _place(args: argparse.Namespace) -> Place:
         return Service(args.server, **connection(args))
     flags = {} if args.model_root is None else {"model_root": args.model_root}
     return InProcess(load_settings(flags), args.model)
+
+
+def _cluster(args: argparse.Namespace) -> AbstractContextManager[Cluster | None]:
+    return nullcontext() if args.ray is None else connected(args.ray, args.actors or _ACTORS)
 
 
 def _line(says: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""A whole data set explained, beside the same questions asked in a loop."""
