@@ -11,8 +11,10 @@ import pytest
 from candor.cli.exits import UsageError
 from candor.cli.loading.mix import Ask, draw, parse_mix
 from candor.cli.loading.pace import Closed, Open, due_times, parse_concurrency, parse_rate
+from candor.cli.loading.rows import made_for
 from candor.cli.loading.samples import NOT_SENT, OK, Sample, Samples
 from candor.cli.loading.summary import PERCENTILES, by_ask, of_all, timeline
+from candor.client import Client
 from cli.running import ROOT, candor
 from serving import Server, running
 from wire.protocol import get
@@ -24,6 +26,29 @@ def load(server: Server, *arguments: str) -> dict:
     done = candor("load", "--server", server.grpc_target, "--json", *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+# What is sent
+
+
+def test_pictures_and_signals_have_parts_that_an_explanation_can_tell_apart(server: Server) -> None:
+    rng = np.random.default_rng()
+    with Client(server.grpc_target) as client:
+        for name, shape in (("photos", (1, 3, 64, 64)), ("ecg200-fcn", (1, 96, 1))):
+            sent = made_for(client.model(name), 1, 96, 0, rng)()
+            (x,) = sent["tensors"].values()
+            assert x.shape == shape
+            found = client.explain(name, {"lime": {"n_samples": 60}}, **sent).of("lime")
+            assert np.unique(found.segments).size >= 10
+            assert found.trust["n_evaluations"] >= 50
+
+
+def test_each_new_request_is_another(server: Server) -> None:
+    with Client(server.grpc_target) as client:
+        new = made_for(client.model("photos"), 2, 32, 0, np.random.default_rng())
+        first, second = (new()["tensors"]["image"] for _ in range(2))
+        assert not np.array_equal(first, second)
+        assert not np.array_equal(first[0], first[1])
 
 
 # When requests are due

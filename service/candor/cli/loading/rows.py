@@ -23,6 +23,8 @@ _FLOATS = ("FP16", "FP32", "FP64")
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 # Small enough for any vocabulary or table of categories that is worth a load test.
 _HIGHEST_INTEGER = 2
+_PATCHES, _GRAIN = 8, 0.1
+"""Along an axis, and how much numbers differ within one."""
 
 
 def made_for(
@@ -92,7 +94,24 @@ def _tensors(model: ModelInfo, n_rows: int, length: int, rng: np.random.Generato
 
 def _filled(datatype: str, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
     if datatype in _FLOATS:
-        drawn = rng.standard_normal(sizes, np.float32)
-        return drawn.astype(f"float{datatype[2:]}", copy=False)
+        return _patchwork(sizes, rng).astype(f"float{datatype[2:]}", copy=False)
     kind = np.dtype("bool" if datatype == "BOOL" else datatype.lower())
     return rng.integers(0, _HIGHEST_INTEGER, sizes).astype(kind)
+
+
+def _patchwork(sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Numbers that mostly change from patch to patch, as those of pictures and signals do.
+
+    Along short axes every number is drawn for itself. White noise all over would have no segments,
+    and an explanation by them nothing to do.
+    """
+    n_rows, *rest = sizes
+    sides = [max(1, size // _PATCHES) for size in rest]
+    patches = rng.standard_normal(
+        (n_rows, *(-(-size // side) for size, side in zip(rest, sides, strict=True))), np.float32
+    )
+    for axis, side in enumerate(sides, start=1):
+        patches = patches.repeat(side, axis)
+    drawn: Array = patches[tuple(map(slice, sizes))]
+    drawn += np.float32(_GRAIN) * rng.standard_normal(sizes, np.float32)
+    return drawn
