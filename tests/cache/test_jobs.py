@@ -173,6 +173,7 @@ async def test_what_two_servers_died_of_is_not_run_a_third_time(server):
         two._heir._stopping.clear()
         two.inherit(partial(revived, two, also))
         # One that may be what it died of at a time: so the other is not blamed.
+        await seen(three, lambda job: job.deaths == 1, "beside")
         await seen(three, lambda job: (job.state, job.deaths) == ("running", 1), "deadly")
         assert (await three.find("", "beside")).state in ("queued", "succeeded")
         await dead(two)

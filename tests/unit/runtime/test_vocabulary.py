@@ -108,10 +108,12 @@ def words(tmp_path):
 def test_a_served_model_refuses_ids_that_it_does_not_know(words):
     assert words.check({"ids": np.array([[0, 6]])})
     for wrong in (-1, 7):
-        encoded = words.encode(Tensors({"ids": np.array([[0, 6], [wrong, 0]])}))
-        with pytest.raises(InvalidInput, match=f"row 1: input 'ids' holds {wrong} at position 0"):
-            words.check(encoded.tensors)
+        odd = {"ids": np.array([[0, 6], [wrong, 0]])}
+        message = f"row 1: input 'ids' holds {wrong} at position 0"
+        with pytest.raises(InvalidInput, match=message):
+            words.encode(Tensors(odd))
+        with pytest.raises(InvalidInput, match=message):
+            words.check(odd)
     assert words.subject().geometry.n_ids == 7
-    encoded = words.encode(Texts(("a g", "a h")))
     with pytest.raises(InvalidInput, match="row 1: input 'ids' holds 7 at position 1"):
-        words.check(encoded.tensors)
+        words.encode(Texts(("a g", "a h")))
