@@ -44,7 +44,7 @@ def _costs(facts: Mapping[str, str], costs: Mapping[str, Cost]) -> str:
         (
             cost.kind, f"{1e3 * cost.core_s:.2f}",
             f"{1e3 * cost.low_s:.2f} to {1e3 * cost.high_s:.2f}",
-            f"{1 / cost.core_s:,.0f}", cost.n,
+            f"{1 / cost.core_s:,.{int(cost.core_s > 0.1)}f}", cost.n,
         )
         for cost in costs.values()
     ]  # fmt: skip
