@@ -2,6 +2,8 @@
 # Build the image, run it as an orchestrator would (unprivileged, read-only), ask it over gRPC, stop it.
 #
 #   deploy/testing/build_and_ask.sh     as root; needs buildah, podman, runc, and `make setup`
+#   TARGET=cuda deploy/testing/build_and_ask.sh     the image for CUDA; where there is no device it
+#                                                   says so, and answers on the CPU
 #
 # It takes minutes. The base image must be there already (deploy/testing/stand_in.sh python makes
 # one where no registry can be reached). Packages come from wherever this machine's pip takes them:
@@ -10,7 +12,8 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 base=${BASE:-docker.io/library/python:3.11-slim-bookworm}
-image=${IMAGE:-localhost/candor}
+target=${TARGET:-cpu}
+image=${IMAGE:-localhost/candor${TARGET:+:$TARGET}}
 address=127.0.0.1:${PORT:-18001}
 candor=.venv/bin/candor
 scratch=$(mktemp -d)
@@ -34,7 +37,7 @@ echo "building $image on $base"
 # shellcheck disable=SC2086  # a list of flags
 buildah bud --layers --isolation=chroot --network=host --pull=never --build-arg "BASE=$base" \
     --secret "id=pip_conf,src=$scratch/pip.conf" $volumes \
-    --file deploy/Dockerfile --tag "$image" . >"$scratch/build.log" 2>&1 \
+    --file deploy/Dockerfile --target "$target" --tag "$image" . >"$scratch/build.log" 2>&1 \
     || { tail -n 40 "$scratch/build.log" >&2; exit 1; }
 
 size() { podman image inspect --format '{{.Size}}' "$1"; }
