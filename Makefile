@@ -162,15 +162,16 @@ $(STAMPS)/reference: $(STAMPS)/dev requirements/torch.txt requirements/torch-pee
 	@$(PIP) install --quiet --no-deps -r requirements/torch-peers.txt
 	@touch $@
 
-$(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/buf.sh scripts/connect.sh scripts/deploy_tools.sh requirements/deploy.txt
+$(STAMPS)/tools: $(STAMPS)/venv scripts/debian.sh scripts/npm.sh scripts/deploy_tools.sh requirements/deploy.txt
 	@echo "programs: redis-server, openssl, prometheus, haproxy, buf, Connect's client, and what checks deploy/"
 	@scripts/debian.sh tool redis-server redis-server
 	@scripts/debian.sh tool openssl openssl
 	@scripts/debian.sh tool promtool prometheus
 	@scripts/debian.sh tool prometheus prometheus
 	@scripts/debian.sh tool haproxy haproxy
-	@scripts/buf.sh
-	@scripts/connect.sh
+	@scripts/npm.sh buf "make check, which lints protos/" @bufbuild/buf@1.75.0
+	@scripts/npm.sh connect "tests/clients, which ask with Connect's client" \
+		@connectrpc/connect-node@2.1.2 @connectrpc/connect@2.1.2 @bufbuild/protobuf@2.17.0
 	@scripts/deploy_tools.sh
 	@touch $@
 

@@ -19,7 +19,7 @@ STREAM = "candor.v1.ExplanationService/ExplainStream"
 @pytest.fixture(scope="module")
 def node(explicit, tmp_path_factory):
     """What the client for Node reports."""
-    assert CLIENT.exists(), f"no {CLIENT}; scripts/connect.sh brings it"
+    assert CLIENT.exists(), f"no {CLIENT}; make setup brings it"
     path = tmp_path_factory.mktemp("connect") / "descriptors.binpb"
     subprocess.run([str(BUF), "build", "protos", "-o", str(path)], cwd=ROOT, check=True)
     script = ROOT / "tests/clients/connect_session.cjs"

@@ -5,11 +5,10 @@ The status is always 200; an error, and the trailers, are in the last envelope, 
 All that it takes is HTTP/1.1, which browsers speak, where gRPC's own streams need more.
 """
 
-import asyncio
 import json
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -20,8 +19,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from candor.engine.deadline import Deadline
-from candor.errors import CandorError, DeadlineExceeded, InvalidArgument, TooLarge
+from candor.engine.gather import within
+from candor.errors import CandorError, InvalidArgument, TooLarge
 from candor.wire.call import Call, Frame, accounted, server_timing
 from candor.wire.connect_messages import (
     check_version,
@@ -81,7 +80,7 @@ class ConnectStream:
     async def _work(self, request: Request, body: bytes, call: Call, answer: "_Answer") -> None:
         frame = self.rest.frame
         with accounted(call, self.rpc, frame):
-            async with _until(call.deadline):
+            async with within(call.deadline):  # of a stream nobody else looks at the clock
                 check_version(request)
                 read = partial(self._read, request, body)
                 asked = await offloaded(read, large=call.large)
@@ -185,16 +184,3 @@ def _written(message: Message, frame: Frame, *, binary: bool) -> bytes:
 def _trailers(call: Call) -> dict[str, str]:
     timing = server_timing(call)
     return {"server-timing": timing} if timing else {}
-
-
-@asynccontextmanager
-async def _until(deadline: Deadline) -> AsyncGenerator[None, None]:
-    """Of a stream nobody else looks at the clock; gRPC does so by itself."""
-    timer = asyncio.timeout(deadline.remaining_s())
-    try:
-        async with timer:
-            yield
-    except TimeoutError as error:
-        if not timer.expired():
-            raise
-        raise DeadlineExceeded("the deadline passed before the answer was ready") from error

@@ -55,7 +55,8 @@ async def test_a_slot_is_spare_where_it_is_free_and_nobody_waits(floor):
     waits = asyncio.ensure_future(floor.workers.run(threading.current_thread, "m", NEVER))
     floor.gate.set()
     await held
-    assert await waits is not threading.current_thread()
+    async with asyncio.timeout(30):
+        assert await waits is not threading.current_thread()
     assert floor.spares()
     assert not gauges(floor.metrics)
 

@@ -68,7 +68,10 @@ class Operands:
         around = self._around(node)
         begins = self._begins(node, around)
         slide = Slide(view.strides, view.kernel, view.dilations)
-        wanted: Needed = lambda boxes: (begins(boxes), _counts(boxes[box]))  # noqa: E731
+
+        def wanted(boxes: Sequence[Boxes]) -> Boxes:
+            return begins(boxes), _counts(boxes[box])
+
         return self.splicer.read(around, wanted, slide)
 
     def box(self, node: NodeProto) -> tuple[str, str]:
@@ -81,7 +84,10 @@ class Operands:
         else:
             needed, around = self._read_by(node), self._around(node)
             begins = self._begins(node, around)
-            wanted: Needed = lambda boxes: (begins(boxes), _counts(needed(boxes)))  # noqa: E731
+
+            def wanted(boxes: Sequence[Boxes]) -> Boxes:
+                return begins(boxes), _counts(needed(boxes))
+
             rows = self.splicer.read(around, wanted, self._single)
         counts = Given(lambda boxes: _counts(needed(boxes)), lambda key: np.array(key, np.int32))
         return rows, self.splicer.given(counts)
