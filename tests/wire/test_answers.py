@@ -91,7 +91,7 @@ def test_an_incomplete_answer_is_not_told_as_complete():
 
 def test_the_best_classes_come_with_labels_where_there_are_any():
     found = explanation([answer([1])], [answer([1])], [answer([1])])
-    message = responses.prediction_message(found.prediction, ["y"])
+    message = responses.predict_response(found.prediction, ["y"]).prediction
     assert [row.top[0].index for row in message.rows] == [0, 1, 2]
     assert [row.top[0].label for row in message.rows] == ["cat", "dog", ""]
     assert len(message.rows[0].top) == 3
@@ -100,7 +100,7 @@ def test_the_best_classes_come_with_labels_where_there_are_any():
 
 def test_a_model_that_is_no_classifier_has_rows_without_classes():
     prediction = Prediction(ModelId("m", "1", "d"), {}, None, (), (None, None))
-    message = responses.prediction_message(prediction, ())
+    message = responses.predict_response(prediction, ()).prediction
     assert not message.HasField("scores")
     assert [len(row.top) for row in message.rows] == [0, 0]
 

@@ -63,13 +63,13 @@ async def test_an_explanation_with_many_answers_is_written_off_the_loop(threads,
 
 @pytest.mark.parametrize(("n", "on_loop"), [(1, True), (MANY + 1, False)])
 async def test_a_prediction_of_many_rows_is_written_off_the_loop(threads, n, on_loop):
-    threads.watch(explanations, "prediction_message")
+    threads.watch(explanations, "predict_response")
     async with rig() as house:
         handlers = Explanations(house.engine, house.engine.store)
         request = pb.PredictRequest(model="linear", input=ask(n).input)
         response = await handlers.predict(request, calling())
     assert len(response.prediction.rows) == n
-    assert (threads.seen["prediction_message"] is LOOP) == on_loop
+    assert (threads.seen["predict_response"] is LOOP) == on_loop
 
 
 @pytest.mark.parametrize("n", [1, MANY + 1])

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from candor.engine.assemble import Found, assemble
 from candor.engine.batch import RowSays
 from candor.engine.bulk import Wishes, answer_bulk
+from candor.engine.company import Company
 from candor.engine.condition import passed_over
 from candor.engine.deadline import Deadline
 from candor.engine.estimate import estimate_plan
@@ -19,7 +20,7 @@ from candor.engine.house import House, distinct, look_up
 from candor.engine.interactive import answer_interactive
 from candor.engine.model import Model, ModelStore
 from candor.engine.plan import Plan, is_bulk, make_plan
-from candor.engine.predicting import is_brief, joint_prediction, n_rows, predict_alone
+from candor.engine.predicting import brief_prediction, is_brief, joint_prediction, n_rows
 from candor.engine.prospects import Prospects
 from candor.engine.reports import Reporter
 from candor.engine.request import (
@@ -62,6 +63,7 @@ class Engine:
         self.house = house
         self._secret = secret
         self._budget_s = budget_s
+        self._company = Company(house.workers, house.metrics)
         self._prospects = Prospects(house.workers.places)
 
     async def predict(
@@ -77,7 +79,7 @@ class Engine:
         Raises:
             NotFound, InvalidInput, InvalidModel, Overloaded, DeadlineExceeded, Unavailable.
         """
-        if (prediction := self._predict_at_once(request, deadline)) is not None:
+        if (prediction := await self._predict_at_once(request, deadline)) is not None:
             return prediction
         async with within(deadline):
             model = await self._find(request)
@@ -196,15 +198,18 @@ class Engine:
         made = assemble(plan, found, [says[row] for row in range(plan.n_rows)], timings_s)
         return replace(made, ready_s=ready_s)
 
-    def _predict_at_once(self, request: PredictRequest, deadline: Deadline) -> Prediction | None:
+    async def _predict_at_once(
+        self, request: PredictRequest, deadline: Deadline
+    ) -> Prediction | None:
         """Answer what is brief, where nobody has to wait for it."""
         if self.store.loads(request.model, request.version) or deadline.expired:
             return None
         model = self.store.get(request.model, request.version)
         if not is_brief(model, request):
             return None
-        with self.house.workers.spare_slot(model.id.name) as free:
-            return predict_alone(self.house, model, request) if free else None
+        joint = brief_prediction(self.house, model, request)
+        found: Prediction | object = await self._company.answer(joint, model.id.name)
+        return found if isinstance(found, Prediction) else None
 
     async def _find(self, request: PredictRequest | ExplainRequest) -> Model:
         if self.store.loads(request.model, request.version):
@@ -225,8 +230,9 @@ class Engine:
 
         workers, name = self.house.workers, model.id.name
         if model.awake and model.brevity.expects("plan", request.payload, rows):
-            with workers.spare_slot(name) as free:
+            with workers.spare_slot() as free:
                 if free:
+                    self.house.metrics.queued(name, "interactive", 0.0)
                     return plan()
         return await workers.run(plan, name, deadline, share)
 

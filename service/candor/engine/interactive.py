@@ -124,7 +124,7 @@ def _joint(house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, Ro
 def _run(parts: Sequence[_Part]) -> list[list[Entry]]:
     house, plan = parts[0].house, parts[0].plan
     asks = [ask for part in parts for ask in part.asks]
-    if len(parts) > 1 and not plan.model.joining.joins({plan.batch.input_name: asks[0].question.x}):
+    if len(parts) > 1 and not plan.model.joining.alike({plan.batch.input_name: asks[0].question.x}):
         raise InternalError("rows of this model do not share a run")
     began = time.perf_counter()
     says = [row for part in parts for row in part.says]

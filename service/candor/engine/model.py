@@ -34,12 +34,22 @@ class Joining(Protocol):
         """How long a request may wait for others, though it could run."""
         ...
 
+    @property
+    def tried(self) -> bool:
+        """Whether `alike` has been found out."""
+        ...
+
     def max_rows(self, payload: Payload) -> int:
         """Rows of a run that several requests like this one may share; 1: each runs alone."""
         ...
 
-    def joins(self, tensors: Mapping[str, Array]) -> bool:
-        """Whether rows are answered alike whatever runs with them, and it is worth it.
+    @property
+    def most_brief_rows(self) -> int:
+        """Of a run that brief requests share; 1 until rows are known to be alike."""
+        ...
+
+    def alike(self, tensors: Mapping[str, Array]) -> bool:
+        """Whether rows are answered alike whatever runs with them.
 
         Found out by runs on such tensors; called off the event loop.
         """

@@ -2,8 +2,10 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from candor.engine.rows import scores_of
 from candor.errors import CandorError, InternalError
 from candor.result import Array, Encoded, Images, Payload, Scores, Tensors, Texts
 
-__all__ = ["is_brief", "joint_prediction", "n_rows", "predict_alone"]
+__all__ = ["brief_prediction", "is_brief", "joint_prediction", "n_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +57,36 @@ def is_brief(model: Model, request: PredictRequest) -> bool:
     )
 
 
-def predict_alone(house: House, model: Model, request: PredictRequest) -> Prediction:
-    """Predict here and now.
-
-    Raises:
-        CandorError: as `joint_prediction`, run.
-    """
-    return _run([_prepared(_Asked(house, model, request, time.monotonic()))])[0][1]
-
-
 def joint_prediction(house: House, model: Model, request: PredictRequest) -> Joint:
-    """A prediction as work that may share its run with others."""
+    """A prediction as work that may share its run with others, in a thread."""
+    max_rows = model.joining.max_rows(request.payload)
+    return _joint(_Asked(house, model, request, time.monotonic()), max_rows, _answer_and_try)
+
+
+def brief_prediction(house: House, model: Model, request: PredictRequest) -> Joint:
+    """One that `is_brief` as work that may share its run with others, on the event loop."""
+    max_rows = model.joining.most_brief_rows
+    return _joint(_Asked(house, model, request, time.monotonic()), max_rows, _answer)
+
+
+def _joint(asked: _Asked, max_rows: int, run: Callable[[Sequence[_Asked]], Sequence[Any]]) -> Joint:
+    model, request = asked.model, asked.request
     rows = n_rows(request.payload)
-    max_rows = model.joining.max_rows(request.payload) if rows else 1
+    most = max_rows if rows else 1
     # By identity: a model that is loaded anew under the same name is another one.
     key = ("predict", id(model), request.outputs, request.scores, _kind(request.payload))
-    delay_s = model.joining.delay_s if rows < max_rows else 0.0
-    return Joint(
-        key,
-        _Asked(house, model, request, time.monotonic()),
-        rows,
-        max_rows,
-        delay_s,
-        _answer,
-    )
+    delay_s = model.joining.delay_s if rows < most else 0.0
+    return Joint(key, asked, rows, most, delay_s, run)
+
+
+def _answer_and_try(items: Sequence[_Asked]) -> list[Prediction | CandorError]:
+    """As `_answer`; then find out whether what is brief may run with others from now on."""
+    answers = _answer(items)
+    model, request = items[0].model, items[0].request
+    if not model.joining.tried and n_rows(request.payload) and is_brief(model, request):
+        with suppress(CandorError):
+            model.joining.alike(model.encode(request.payload).tensors)
+    return answers
 
 
 def _answer(items: Sequence[_Asked]) -> list[Prediction | CandorError]:
@@ -117,7 +125,7 @@ def _run(group: Sequence[_Prepared]) -> list[tuple[_Prepared, Prediction]]:
     asked = group[0].asked
     model, house, request = asked.model, asked.house, asked.request
     counts = [one.n_rows for one in group]
-    if len(group) > 1 and not model.joining.joins(group[0].tensors):
+    if len(group) > 1 and not model.joining.alike(group[0].tensors):
         raise InternalError("rows of this model do not share a run")
     tensors = _joined([one.tensors for one in group])
     with model.brevity.timed("predict", sum(counts)):

@@ -85,7 +85,7 @@ class Workers:
         return await self._interactive(work)
 
     @contextmanager
-    def spare_slot(self, model: str) -> Iterator[bool]:
+    def spare_slot(self) -> Iterator[bool]:
         """Have a slot for the block, which takes less time than handing it to a thread would.
 
         Gives False, and no slot, where all are taken or somebody waits for one, after the end, and
@@ -96,7 +96,6 @@ class Workers:
         if not taken:
             yield False
             return
-        self._metrics.queued(model, "interactive", 0.0)
         try:
             yield True
         finally:

@@ -15,7 +15,15 @@ from candor.errors import InvalidInput
 from candor.result import Array
 from candor.v1 import tensor_pb2 as pb
 
-__all__ = ["from_tensor", "join_elements", "shape_of", "split_elements", "to_tensor", "view"]
+__all__ = [
+    "from_tensor",
+    "join_elements",
+    "shape_of",
+    "split_elements",
+    "to_tensor",
+    "view",
+    "write_tensor",
+]
 
 _NUMPY = MappingProxyType(
     {
@@ -76,7 +84,14 @@ def from_tensor(tensor: pb.Tensor, what: str) -> Array:
 
 
 def to_tensor(array: Array) -> pb.Tensor:
-    """Write an array; its elements are copied once.
+    """An array as a message: `write_tensor` to a new one."""
+    tensor = pb.Tensor()
+    write_tensor(array, tensor)
+    return tensor
+
+
+def write_tensor(array: Array, tensor: pb.Tensor) -> None:
+    """Write an array to an empty message; its elements are copied once.
 
     Raises:
         InvalidInput: an element type that no tensor can hold (complex, dates, ...).
@@ -93,7 +108,9 @@ def to_tensor(array: Array) -> pb.Tensor:
             types = ", ".join(_DATA_TYPE)
             raise InvalidInput(f"an array of {array.dtype} cannot be sent; {types} and text can")
         data, data_type = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(), known
-    return pb.Tensor(shape=array.shape, data_type=data_type, data=data)
+    tensor.shape.extend(array.shape)
+    tensor.data_type = data_type
+    tensor.data = data
 
 
 def shape_of(axes: Iterable[int], what: str) -> tuple[int, ...]:

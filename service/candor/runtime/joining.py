@@ -106,25 +106,42 @@ class Joining:
             self.most_rows = 1
         delay_ms = section.max_queue_delay_ms
         self.delay_s = policy.max_queue_delay_s if delay_ms is None else delay_ms / 1000
-        self._joins: bool | None = None
+        self._alike: bool | None = None
+        self._worth = True
+
+    @property
+    def tried(self) -> bool:
+        """Whether `alike` has been found out."""
+        return self._alike is not None
 
     def max_rows(self, payload: Payload) -> int:
         """Rows of a run that several requests like this one may share; 1: each runs alone."""
-        if self._joins is False:
-            return 1
-        small = max_small_rows(payload, self._preprocessing) if self._weighs else self.most_rows
-        return min(small, self.most_rows)
+        return 1 if self._alike is False or not self._worth else self._most(payload)
 
-    def joins(self, tensors: Mapping[str, Array]) -> bool:
-        """Whether rows are answered alike whatever runs with them, and it is worth it.
+    @property
+    def most_brief_rows(self) -> int:
+        """Of a run that brief requests share, which wait for each other anyhow.
 
-        Found out once, by runs on such tensors; called off the event loop.
+        1 until rows are known to be alike.
         """
-        if self._joins is None:
+        return self.most_rows if self._alike else 1
+
+    def alike(self, tensors: Mapping[str, Array]) -> bool:
+        """Whether rows are answered alike whatever runs with them.
+
+        Found out once, by runs on such tensors, and with it whether it is worth it; called off the
+        event loop.
+        """
+        if self._alike is None:
             one, other = pair_of(tensors)
             alike = rows_are_independent(self._run, one, other)
-            self._joins = alike and (not self._weighs or gain(self._run, one, other) >= _WORTH)
-        return self._joins
+            self._worth = not alike or not self._weighs or gain(self._run, one, other) >= _WORTH
+            self._alike = alike
+        return self._alike
+
+    def _most(self, payload: Payload) -> int:
+        small = max_small_rows(payload, self._preprocessing) if self._weighs else self.most_rows
+        return min(small, self.most_rows)
 
 
 def rows_come_first(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:

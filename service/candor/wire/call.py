@@ -35,6 +35,7 @@ __all__ = ["Call", "Frame", "accounted", "request_id", "server_timing"]
 
 _LOG = logging.getLogger("candor.access")
 _UNKNOWN = ModelId(UNKNOWN_MODEL, "", "")
+_NO_TIMES: Mapping[str, float] = MappingProxyType({})
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -99,6 +100,7 @@ class Call:
     result: Prediction | Explanation | None = None
     headers: Mapping[str, Any] | None = None
     trace: Trace | None = None
+    _timings_s: Mapping[str, float] | None = field(default=None, init=False)
 
     def handed(self) -> None:
         """Note that the request is read, and goes to the engine now."""
@@ -117,19 +119,25 @@ class Call:
 
     @property
     def timings_s(self) -> Mapping[str, float]:
-        """Seconds by step, once the engine has answered."""
+        """Seconds by step, of a call that is over: when this is first asked, the answer is written.
+
+        Empty where the engine did not answer.
+        """
         if self.result is None:
-            return MappingProxyType({})
-        own = {
-            "read": self.handed_s - self.began_s,
-            "write": time.perf_counter() - self.returned_s,
-        }
-        return MappingProxyType({**self.result.timings_s, **own})
+            return _NO_TIMES
+        if self._timings_s is None:
+            written_s = time.perf_counter()
+            self._timings_s = {
+                **self.result.timings_s,
+                "read": self.handed_s - self.began_s,
+                "write": written_s - self.returned_s,
+            }
+        return self._timings_s
 
 
 def server_timing(call: Call) -> str:
     """Milliseconds by step, as browsers read them; "" where the engine was not asked."""
-    return ", ".join(f"{step};dur={1000 * s:.3f}" for step, s in call.timings_s.items())
+    return ", ".join([f"{step};dur={1000 * s:.3f}" for step, s in call.timings_s.items()])
 
 
 def request_id(given: str | bytes | None) -> str:

@@ -21,7 +21,7 @@ from candor.wire.responses import (
     attribution_message,
     check_outputs,
     explain_response,
-    prediction_message,
+    predict_response,
 )
 
 __all__ = ["Explanations", "progress_message", "written_out"]
@@ -57,8 +57,8 @@ class Explanations:
         prediction = await self.engine.predict(asked, call.deadline, call.share)
         call.returned(prediction)
         call.large |= prediction.n_rows > MANY
-        write = partial(prediction_message, prediction, request.outputs)
-        return pb.PredictResponse(prediction=await offloaded(write, large=call.large))
+        write = partial(predict_response, prediction, request.outputs)
+        return await offloaded(write, large=call.large)
 
     async def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         """Classify and explain every row."""

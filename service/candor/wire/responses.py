@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from candor.engine.request import Answer, Explanation, Prediction
 from candor.errors import InvalidArgument
-from candor.protocol.tensors import to_tensor
+from candor.protocol.tensors import write_tensor
 from candor.result import Attribution, CacheStatus, ImageView, Json, Scores, TextView, View
 from candor.v1 import explanation_pb2 as pb
-from candor.v1 import model_pb2
 
 __all__ = [
     "Drawings",
@@ -19,7 +18,7 @@ __all__ = [
     "check_outputs",
     "explain_response",
     "places",
-    "prediction_message",
+    "predict_response",
 ]
 
 _TOP = 5
@@ -34,19 +33,11 @@ _CACHE_STATUS: Mapping[CacheStatus, pb.CacheStatus.ValueType] = MappingProxyType
 )
 
 
-def prediction_message(prediction: Prediction, outputs: Sequence[str]) -> pb.Prediction:
+def predict_response(prediction: Prediction, outputs: Sequence[str]) -> pb.PredictResponse:
     """Write a prediction, with the outputs of the graph that were asked for."""
-    model, scores, labels = prediction.model, prediction.scores, prediction.labels
-    return pb.Prediction(
-        model=model_pb2.ModelId(name=model.name, version=model.version, digest=model.digest),
-        scores=to_tensor(scores.score) if scores else None,
-        probabilities=to_tensor(scores.probability) if scores else None,
-        rows=[
-            pb.Row(top=_top(scores, row, labels) if scores else (), **_view(view))
-            for row, view in enumerate(prediction.views)
-        ],
-        outputs={name: to_tensor(prediction.outputs[name]) for name in outputs},
-    )
+    response = pb.PredictResponse()
+    _write_prediction(prediction, outputs, response.prediction)
+    return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +57,12 @@ def explain_response(
     explanation: Explanation, outputs: Sequence[str], drawings: Drawings
 ) -> pb.ExplainResponse:
     """Write explanations, with their drawings if there are some."""
-    response = pb.ExplainResponse(
-        prediction=prediction_message(explanation.prediction, outputs),
-        timings_s=dict(explanation.timings_s),
-    )
+    response = pb.ExplainResponse(timings_s=dict(explanation.timings_s))
+    _write_prediction(explanation.prediction, outputs, response.prediction)
     for place, answer in places(explanation):
         _, row, position = place
-        message = attribution_message(answer.attribution, row, position)
+        message = response.attributions.add()
+        _write_attribution(answer.attribution, row, position, message)
         message.cache_status = _CACHE_STATUS[answer.cache]
         message.cache_key = answer.key
         message.complete = answer.complete
@@ -83,7 +73,6 @@ def explain_response(
         elif drawn is not None:
             message.drawing.media_type = drawn.media_type
             message.drawing.content = drawn.content
-        response.attributions.append(message)
     return response
 
 
@@ -97,16 +86,8 @@ def places(explanation: Explanation) -> Iterator[tuple[tuple[int, int, int], Ans
 
 def attribution_message(attribution: Attribution, row: int, position: int) -> pb.Attribution:
     """Write one attribution, nothing said of the cache."""
-    message = pb.Attribution(
-        method=attribution.method,
-        row=row,
-        target_position=position,
-        target=_target(attribution.trust),
-        values=to_tensor(attribution.values),
-    )
-    if attribution.segments is not None:
-        message.segments.CopyFrom(to_tensor(attribution.segments))
-    message.trust.update(dict(attribution.trust))
+    message = pb.Attribution()
+    _write_attribution(attribution, row, position, message)
     return message
 
 
@@ -121,35 +102,59 @@ def check_outputs(wanted: Sequence[str], known: Sequence[str]) -> None:
             raise InvalidArgument(f"there is no output '{name}'; there are {', '.join(known)}")
 
 
-def _top(scores: Scores, row: int, labels: Sequence[str]) -> list[pb.RankedClass]:
+# Messages are filled in place: one that is handed to another's constructor is copied, with all that
+# it holds, which for a small prediction takes longer than everything else here.
+
+
+def _write_prediction(
+    prediction: Prediction, outputs: Sequence[str], message: pb.Prediction
+) -> None:
+    model, scores = prediction.model, prediction.scores
+    message.model.name, message.model.version = model.name, model.version
+    message.model.digest = model.digest
+    if scores is not None:
+        write_tensor(scores.score, message.scores)
+        write_tensor(scores.probability, message.probabilities)
+    for row, view in enumerate(prediction.views):
+        written = message.rows.add()
+        if scores is not None:
+            _write_top(scores, row, prediction.labels, written)
+        _write_view(view, written)
+    for name in outputs:
+        write_tensor(prediction.outputs[name], message.outputs[name])
+
+
+def _write_top(scores: Scores, row: int, labels: Sequence[str], message: pb.Row) -> None:
     score, probability = scores.score[row], scores.probability[row]
-    return [
-        pb.RankedClass(
-            index=index,
-            label=labels[index] if index < len(labels) else "",
-            score=score[index],
-            probability=probability[index],
-        )
-        for index in (-probability).argsort(kind="stable")[:_TOP].tolist()
-    ]
+    best = (-probability).argsort(kind="stable")[:_TOP]
+    ranked = zip(best.tolist(), score[best].tolist(), probability[best].tolist(), strict=True)
+    for index, reached, share in ranked:
+        label = labels[index] if index < len(labels) else ""
+        message.top.add(index=index, label=label, score=reached, probability=share)
 
 
-def _view(view: View | None) -> dict[str, Any]:
+def _write_view(view: View | None, message: pb.Row) -> None:
     if isinstance(view, ImageView):
         left, top, right, bottom = view.box
         box = {"left": left, "top": top, "right": right, "bottom": bottom}
-        return {"image": pb.ImageView(width=view.width, height=view.height, **box)}
+        message.image.CopyFrom(pb.ImageView(width=view.width, height=view.height, **box))
     if isinstance(view, TextView):
         tokens = zip(view.tokens, view.offsets, view.known, strict=True)
-        return {
-            "text": pb.TextView(
-                tokens=[
-                    pb.Token(text=text, start=start, end=end, known=known)
-                    for text, (start, end), known in tokens
-                ]
-            )
-        }
-    return {}
+        message.text.SetInParent()
+        for text, (start, end), known in tokens:
+            message.text.tokens.add(text=text, start=start, end=end, known=known)
+
+
+def _write_attribution(
+    attribution: Attribution, row: int, position: int, message: pb.Attribution
+) -> None:
+    message.method = attribution.method
+    message.row, message.target_position = row, position
+    message.target.CopyFrom(_target(attribution.trust))
+    write_tensor(attribution.values, message.values)
+    if attribution.segments is not None:
+        write_tensor(attribution.segments, message.segments)
+    message.trust.update(dict(attribution.trust))
 
 
 def _target(trust: Mapping[str, Json]) -> pb.Target:

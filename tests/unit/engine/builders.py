@@ -41,13 +41,19 @@ class Joining:
 
     most: int = 32
     delay_s: float = 0.0
-    alike: bool = True
+    independent: bool = True
+    tried: bool = True
 
     def max_rows(self, payload: Payload) -> int:
         return self.most
 
-    def joins(self, tensors: Mapping[str, Array]) -> bool:
-        return self.alike
+    @property
+    def most_brief_rows(self) -> int:
+        return self.most if self.tried and self.independent else 1
+
+    def alike(self, tensors: Mapping[str, Array]) -> bool:
+        self.tried = True
+        return self.independent
 
 
 @dataclass

@@ -35,7 +35,7 @@ class Floor:
         return asyncio.ensure_future(self.workers.run(hold, "m", NEVER))
 
     def spares(self):
-        with self.workers.spare_slot("m") as free:
+        with self.workers.spare_slot() as free:
             return free
 
 
@@ -63,7 +63,7 @@ async def test_a_slot_is_spare_where_it_is_free_and_nobody_waits(floor):
 
 async def test_a_spare_slot_is_one_of_those_that_there_are():
     floor = Floor(slots=2)
-    with floor.workers.spare_slot("m") as first, floor.workers.spare_slot("m") as second:
+    with floor.workers.spare_slot() as first, floor.workers.spare_slot() as second:
         assert (first, second) == (True, True)
         assert not floor.spares()
     assert floor.spares()
@@ -71,7 +71,7 @@ async def test_a_spare_slot_is_one_of_those_that_there_are():
 
 
 async def test_what_came_while_a_slot_was_spare_runs_when_it_is_left(floor):
-    with floor.workers.spare_slot("m") as free:
+    with floor.workers.spare_slot() as free:
         assert free
         later = asyncio.ensure_future(floor.workers.run(threading.current_thread, "m", NEVER))
         await asyncio.sleep(0.05)
@@ -81,7 +81,7 @@ async def test_what_came_while_a_slot_was_spare_runs_when_it_is_left(floor):
 
 
 async def test_what_fails_in_a_spare_slot_leaves_it(floor):
-    with pytest.raises(KeyError, match="odd"), floor.workers.spare_slot("m"):
+    with pytest.raises(KeyError, match="odd"), floor.workers.spare_slot():
         raise KeyError("odd")
     assert floor.spares()
 

@@ -155,7 +155,7 @@ async def test_rows_that_are_too_many_together_run_apart():
 
 
 async def test_a_model_whose_rows_depend_on_each_other_gets_each_request_by_itself():
-    async with held(LinearModel(joining=Joining(alike=False))) as house:
+    async with held(LinearModel(joining=Joining(independent=False))) as house:
         tasks = await ask(house, *(predict_request(rows(1, seed)) for seed in range(3)))
         await answers(house, tasks)
         assert house.model.calls[1:] == [("run", 1)] * 3

@@ -163,8 +163,12 @@ def test_requests_share_where_two_rows_take_little_more_than_one(monkeypatch, fi
 
     named._run = run
     monkeypatch.setattr("candor.runtime.joining.perf_counter", lambda: now[0])
-    assert named.joins({"x": RNG.normal(size=(1, 6)).astype(np.float32)}) is expected
+    assert not named.tried
+    assert named.most_brief_rows == 1
+    assert named.alike({"x": RNG.normal(size=(1, 6)).astype(np.float32)})
+    assert named.tried
     assert named.max_rows(ROW) == (32 if expected else 1)
+    assert named.most_brief_rows == 32  # those wait for each other anyhow
 
 
 def joining(policy=Batching(), **section):
@@ -187,10 +191,10 @@ def test_the_manifest_has_the_last_word():
 
 def test_what_was_found_out_is_remembered():
     named = joining(max_batch_size=9)
-    assert named.joins({"x": RNG.normal(size=(3, 6)).astype(np.float32)})
+    assert named.alike({"x": RNG.normal(size=(3, 6)).astype(np.float32)})
     runs = []
     named._run = runs.append
-    assert named.joins({"x": np.zeros((1, 6), np.float32)})
+    assert named.alike({"x": np.zeros((1, 6), np.float32)})
     assert runs == []
 
 
@@ -202,5 +206,5 @@ def test_a_model_that_mixes_its_rows_is_not_asked_to_share_again():
     )
     named = Joining(mixing, Manifest(batching=BatchingSection(8)), Batching(), NO_PLAN)
     assert named.max_rows(ROW) == 8
-    assert not named.joins({"x": RNG.normal(size=(1, 6)).astype(np.float32)})
-    assert named.max_rows(ROW) == 1
+    assert not named.alike({"x": RNG.normal(size=(1, 6)).astype(np.float32)})
+    assert (named.max_rows(ROW), named.most_brief_rows) == (1, 1)
