@@ -40,6 +40,7 @@ __all__ = [
     "TooLarge",
     "Unauthenticated",
     "Unavailable",
+    "UnknownCompression",
     "Unsupported",
     "UnsupportedOperator",
 ]
@@ -94,6 +95,12 @@ class UnsupportedOperator(Unsupported):
         self.operator = operator
         self.node = node
         self.reason = reason
+
+
+class UnknownCompression(CandorError):
+    """A body or message is compressed in a way that candor does not know."""
+
+    kind = "unknown_compression"
 
 
 class InvalidModel(CandorError):

@@ -64,7 +64,7 @@ def test_models_are_listed_and_described(web):
         (b"\xff", {"content-type": "application/proto"}, 400, "invalid_argument", "Predict"),
         ({}, {"connect-protocol-version": "2"}, 400, "invalid_argument", "expected 1"),
         ({}, {"connect-timeout-ms": "soon"}, 400, "invalid_argument", "milliseconds"),
-        ({}, {"content-encoding": "br"}, 400, "invalid_argument", "identity, gzip"),
+        ({}, {"content-encoding": "br"}, 501, "unimplemented", "identity, gzip"),
         (bytes(17 * 2**20), {}, 429, "resource_exhausted", "max_json_bytes"),
     ],
     ids=lambda value: repr(value)[-70:],

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from candor.inference.v2 import grpc_service_pb2
 from candor.v1 import explanation_pb2 as pb
 from candor.wire.call import Call
 from candor.wire.explanations import Explanations
+from candor.wire.oip_infer import Infer
 from candor.wire.replays import Replays
 from serving import REPOSITORY, running
 from unit.engine.builders import LinearModel, rig, rows
 from unit.engine.builders import explain_request as engine_request
-from wire.protocol import Protocol
+from wire.protocol import Protocol, infer_request
 
 MODEL = "digits-lenet"
 HOUR_S = 3600.0
@@ -38,8 +40,9 @@ class Desk:
         for name, value in changes.items():
             setattr(request, name, value)
         call = Call("r-1", Deadline())
-        key = self.replays.key_of(request, tenant)
-        replayed = self.replays.find(key, self.house.model) is not None
+        cached = request.cache == pb.CACHE_POLICY_UNSPECIFIED
+        key = self.replays.key_of(request, tenant) if cached else ""
+        replayed = self.replays.find(key, self.house.model, pb.ExplainResponse) is not None
         return await self.handlers.explain(request, call), replayed
 
 
@@ -134,6 +137,47 @@ async def test_they_keep_to_their_memory_and_none_keeps_none():
         assert not (await off.ask(8))[1]
         assert (await small.ask(8))[1]
         assert not (await small.ask(0))[1]
+
+
+class Window:
+    """The same of the Open Inference Protocol, whose requests have an id."""
+
+    def __init__(self, house):
+        replays = Replays(house.cache, house.metrics, 1 << 20, HOUR_S)
+        self.infer = Infer(house.engine, house.engine.store, replays)
+
+    async def ask(self, name="r-1", seed=0, **parameters):
+        """The answer, what was called, and whether it was read to be answered."""
+        asked = {"candor.explain": "gradient"} | parameters
+        request = infer_request("linear", parameters=asked, x=rows(2, seed))
+        request.id = name
+        call = Call("r-1", Deadline())
+        answer = await self.infer.answer(request, call)
+        assert request.id == name
+        return answer, call, "prepare" not in call.timings_s
+
+
+async def test_the_open_inference_protocol_has_them_too_by_whatever_id():
+    model = LinearModel()
+    model.manifest = SimpleNamespace(input=None)
+    async with rig(model) as house:
+        window = Window(house)
+        for seen in (False, False, True):
+            answer, _, replayed = await window.ask()
+            assert replayed is seen
+        other, call, replayed = await window.ask("r-2")
+        assert replayed
+        assert other.id == "r-2"
+        assert call.methods == ("gradient",)
+        other.id = answer.id
+        assert other == answer
+        assert other.parameters["candor.cache_status"].string_param == "hit"
+        for changes in (
+            {"seed": 1},
+            {"candor.explain_output": "probability"},
+            {"candor.cache": "bypass"},
+        ):
+            assert not (await window.ask(**changes))[2]
 
 
 def test_a_model_loaded_anew_answers_by_its_new_manifest(tmp_path):

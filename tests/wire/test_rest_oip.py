@@ -177,7 +177,6 @@ def test_a_packed_body_is_unpacked(web, pixels, encoding, pack):
     [
         (b"not packed", {"content-encoding": "gzip"}, "the body is not gzip"),
         (gzip.compress(b"{}", mtime=0)[:-4], {"content-encoding": "gzip"}, "one whole gzip stream"),
-        (b"x", {"content-encoding": "br"}, "there are identity, gzip, deflate"),
         (b"{", {}, "not JSON"),
         (b"[1]", {}, "expected a JSON object"),
         (b"\xff\xfe", {}, "not JSON"),
@@ -192,6 +191,13 @@ def test_a_body_that_cannot_be_read_says_why(web, content, headers, says):
     answer = web.post(INFER, content=content, headers=headers)
     assert answer.status_code == 400
     assert says in answer.json()["error"]
+
+
+def test_a_compression_that_is_not_known_is_answered_with_those_that_are(web):
+    answer = web.post(INFER, content=b"x", headers={"content-encoding": "br"})
+    assert answer.status_code == 415
+    assert answer.headers["accept-encoding"] == "identity, gzip, deflate"
+    assert "is 'br'; there are identity, gzip, deflate" in answer.json()["error"]
 
 
 def tensor(**changes):

@@ -26,6 +26,8 @@ from candor.wire.responses import (
 
 __all__ = ["Explanations", "progress_message", "written_out"]
 
+_CACHED = (pb.CACHE_POLICY_UNSPECIFIED, pb.CACHE_POLICY_USE)
+
 
 @dataclass(frozen=True, slots=True)
 class Explanations:
@@ -64,10 +66,8 @@ class Explanations:
         """Classify and explain every row."""
         model = await self._begin(request, call)
         key = await self._key_of(request, call)
-        if self.replays is not None and (replay := self.replays.find(key, model)) is not None:
-            call.handed()
-            call.returned(replay.explanation)
-            return replay.response
+        if (replayed := self._replayed(key, model, call)) is not None:
+            return replayed
         asked, wish = await self._read(request, model, call)
         call.handed()
         explanation = await self.engine.explain(asked, call.deadline, share=call.share)
@@ -121,10 +121,21 @@ class Explanations:
         return await self._find(request, call)
 
     async def _key_of(self, request: pb.ExplainRequest, call: Call) -> str:
-        if self.replays is None:
+        """What stands for the request; "" where its answer is not to be kept."""
+        if self.replays is None or request.cache not in _CACHED:
             return ""
         key_of = partial(self.replays.key_of, request, call.caller.tenant)
         return await offloaded(key_of, large=call.large)
+
+    def _replayed(self, key: str, model: Model, call: Call) -> pb.ExplainResponse | None:
+        replay = self.replays.find(key, model, pb.ExplainResponse) if self.replays else None
+        if replay is None:
+            return None
+        call.handed()
+        call.returned(replay.explanation)
+        replay.response.ClearField("timings_s")
+        replay.response.timings_s.update(replay.explanation.timings_s)
+        return replay.response
 
     async def _read(
         self, request: pb.ExplainRequest, model: Model, call: Call

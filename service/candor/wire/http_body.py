@@ -11,15 +11,17 @@ from typing import Final, NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 
-from candor.errors import Cancelled, InvalidArgument, TooLarge
+from candor.errors import Cancelled, InvalidArgument, TooLarge, UnknownCompression
 from candor.wire.call import Frame
 from candor.wire.offload import LARGE_BYTES, offloaded
 from candor.wire.rest_tensors import HEADER
 
-__all__ = ["read_body", "unpack"]
+__all__ = ["ENCODINGS", "read_body", "unpack"]
 
 # Of zlib: a gzip header, a zlib header.
 _WINDOWS: Final = {"gzip": 31, "deflate": 15}
+ENCODINGS: Final = ", ".join(("identity", *_WINDOWS))
+"""That are known, as HTTP lists them."""
 _BINARY: Final = ("application/proto", "application/connect+proto")
 
 
@@ -40,7 +42,8 @@ async def read_body(request: Request, frame: Frame) -> bytes:
 
     Raises:
         TooLarge: longer than a limit, before or after.
-        InvalidArgument: a compression that is not known, or bytes that are not what it makes.
+        UnknownCompression: a compression that is not known.
+        InvalidArgument: bytes that are not what it makes.
         Cancelled: the caller went away.
     """
     limit = _limit(request, frame)
@@ -66,15 +69,14 @@ def unpack(
 
     Raises:
         TooLarge: longer than a limit.
-        InvalidArgument: a compression that is not known, or bytes that are not what it makes.
+        UnknownCompression: a compression that is not known.
+        InvalidArgument: bytes that are not what it makes.
     """
     encoding = request.headers.get(header, "identity").strip().lower()
     if encoding == "identity":
         return packed
     if encoding not in _WINDOWS:
-        raise InvalidArgument(
-            f"{header} is '{encoding[:40]}'; there are identity, {', '.join(_WINDOWS)}"
-        )
+        raise UnknownCompression(f"{header} is '{encoding[:40]}'; there are {ENCODINGS}")
     return _unpacked(packed, encoding, _limit(request, frame))
 
 

@@ -24,11 +24,12 @@ from candor.errors import (
     TooLarge,
     Unauthenticated,
     Unavailable,
+    UnknownCompression,
 )
 from candor.wire.admission import admitted, identify
 from candor.wire.call import Call, Frame, accounted, request_id, server_timing
 from candor.wire.health import Readiness
-from candor.wire.http_body import read_body
+from candor.wire.http_body import ENCODINGS, read_body
 from candor.wire.offload import LARGE_BYTES
 from candor.wire.peers import share_at
 from candor.wire.status import details_of, status_of
@@ -128,6 +129,8 @@ def advice_of(error: CandorError) -> dict[str, str]:
     """What HTTP says of an error in its headers."""
     if isinstance(error, Overloaded):
         return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+    if isinstance(error, UnknownCompression):
+        return {"accept-encoding": ENCODINGS}
     return {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
 
 

@@ -19,6 +19,7 @@ from candor.wire.oip_infer import Infer
 from candor.wire.oip_models import model_config, model_metadata
 from candor.wire.oip_repository import Repository
 from candor.wire.oip_statistics import statistics_response
+from candor.wire.replays import Replays
 
 __all__ = ["SERVICE", "Inference"]
 
@@ -44,6 +45,7 @@ class Inference:
     Attributes:
         statistics: what the calls are counted in.
         control: whether models may be loaded and unloaded on request.
+        replays: of explanations that were given before; None where each is written anew.
     """
 
     engine: Engine
@@ -51,11 +53,12 @@ class Inference:
     readiness: Readiness
     statistics: Statistics = field(default_factory=Statistics)
     control: bool = False
+    replays: Replays | None = None
 
     @property
     def infer(self) -> Infer:
         """What answers inference requests."""
-        return Infer(self.engine, self.store)
+        return Infer(self.engine, self.store, self.replays)
 
     @property
     def repository(self) -> Repository:

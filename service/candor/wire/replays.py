@@ -12,32 +12,33 @@ import secrets
 import time
 import weakref
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from blake3 import blake3
+from google.protobuf.message import Message
 
 from candor.engine.cache import MemoryCache
 from candor.engine.request import Explanation
 from candor.engine.tiers import Tiers
 from candor.metrics import Metrics
 from candor.runtime.model import Model
-from candor.v1 import explanation_pb2 as pb
 
 __all__ = ["Replay", "Replays"]
 
-_CACHED = (pb.CACHE_POLICY_UNSPECIFIED, pb.CACHE_POLICY_USE)
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Generic[M]):
     """An answer that is given again.
 
     Attributes:
         explanation: what it says, with the times of this call.
-        response: the same, written.
+        response: the same, as it was written.
     """
 
     explanation: Explanation
-    response: pb.ExplainResponse
+    response: M
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,17 @@ class Replays:
         self._kept: MemoryCache[_Kept] = MemoryCache(max_bytes, ttl_s, lambda kept: kept.size_bytes)
         self._secret = secrets.token_bytes(blake3.key_size)
 
-    def key_of(self, request: pb.ExplainRequest, tenant: str) -> str:
-        """What stands for a request of a tenant; "" where its answer is not to be kept."""
-        if not self._kept.max_bytes or request.cache not in _CACHED:
+    def key_of(self, request: Message, tenant: str) -> str:
+        """What stands for a request of a tenant; "" where nothing is kept."""
+        if not self._kept.max_bytes:
             return ""
         hasher = blake3(key=self._secret)
-        hasher.update(len(tenant).to_bytes(8, "little") + tenant.encode())
+        for part in (request.DESCRIPTOR.full_name.encode(), tenant.encode()):
+            hasher.update(len(part).to_bytes(8, "little") + part)
         hasher.update(request.SerializeToString(deterministic=True))
         return hasher.hexdigest()
 
-    def find(self, key: str, model: Model) -> Replay | None:
+    def find(self, key: str, model: Model, response_type: type[M]) -> Replay[M] | None:
         """The answer to a request to a model, counted as hits of the cache."""
         began = time.monotonic()
         kept = self._kept.get(key) if key else None
@@ -87,20 +89,14 @@ class Replays:
         self._metrics.cache("explanation", "hit", kept.explanation.n_answers)
         seconds = time.monotonic() - began
         timings_s = {"look_up": seconds, "total": seconds}
-        response = pb.ExplainResponse.FromString(kept.written)
-        response.timings_s.update(timings_s)
+        response = response_type.FromString(kept.written)
         return Replay(replace(kept.explanation, timings_s=timings_s, ready_s={}), response)
 
-    def keep(
-        self, key: str, model: Model, explanation: Explanation, response: pb.ExplainResponse
-    ) -> None:
+    def keep(self, key: str, model: Model, explanation: Explanation, response: Message) -> None:
         """Keep an answer, if all of it came out of the cache."""
         if not key or explanation.statuses != {"hit"} or not _explains_all(explanation):
             return
-        copy = pb.ExplainResponse()
-        copy.CopyFrom(response)
-        copy.ClearField("timings_s")
-        self._kept.put(key, _Kept(weakref.ref(model), explanation, copy.SerializeToString()))
+        self._kept.put(key, _Kept(weakref.ref(model), explanation, response.SerializeToString()))
         self._metrics.cache_bytes("replays", self._kept.size_bytes)
 
     def _holds(self, kept: _Kept, model: Model) -> bool:

@@ -37,7 +37,12 @@ class Services:
     def inference(self) -> Inference:
         """The Open Inference Protocol."""
         return Inference(
-            self.engine, self.store, self.readiness, self.frame.statistics, self.control
+            self.engine,
+            self.store,
+            self.readiness,
+            self.frame.statistics,
+            self.control,
+            self.replays,
         )
 
     @property

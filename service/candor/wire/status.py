@@ -35,6 +35,7 @@ STATUS = MappingProxyType(
         "invalid_argument": Status(StatusCode.INVALID_ARGUMENT, 400),
         "not_found": Status(StatusCode.NOT_FOUND, 404),
         "unsupported": Status(StatusCode.FAILED_PRECONDITION, 422),
+        "unknown_compression": Status(StatusCode.UNIMPLEMENTED, 415),
         "invalid_model": Status(StatusCode.FAILED_PRECONDITION, 422),
         # What gRPC itself answers to a message over the limit.
         "too_large": Status(StatusCode.RESOURCE_EXHAUSTED, 413),
