@@ -1,7 +1,9 @@
 """Requests that share a run are answered as they would be alone, and fail alone."""
 
 import secrets
+import shutil
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import grpc
@@ -21,6 +23,7 @@ SEED = secrets.randbelow(2**31)
 RNG = np.random.default_rng(SEED)
 N = 4  # rows of a shared run; requests wait ten seconds for that many, so nothing is left to chance
 MANIFEST = f"[batching]\nmax_batch_size = {N}\nmax_queue_delay_ms = 10000\n"
+BRIEF = "brief-"  # the same models with nothing to wait for: they are run on the event loop
 W = RNG.normal(size=(6, 3)).astype(np.float32)
 TABLE = RNG.normal(size=(5, 3)).astype(np.float32)
 HEAD = "(float[n, 6] x) => (float[n, 3] y)"
@@ -53,6 +56,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (root / name / "1").mkdir(parents=True)
         onnx.save(built, root / name / "1" / "model.onnx")
         (root / name / "model.toml").write_text(MANIFEST)
+        shutil.copytree(root / name, root / f"{BRIEF}{name}")
+        (root / f"{BRIEF}{name}" / "model.toml").write_text("")
     with running(tmp_path_factory.mktemp("log"), root) as found:
         yield found
 
@@ -79,9 +84,13 @@ def ask(
 
 def alone(name: str, x: Array) -> Array:
     """What ONNX Runtime says of one request."""
-    session = onnxruntime.InferenceSession(MODELS[name].SerializeToString())
-    found: Array = session.run(None, {"x": x})[0]
+    found: Array = session(name.removeprefix(BRIEF)).run(None, {"x": x})[0]
     return found
+
+
+@cache
+def session(name: str) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(MODELS[name].SerializeToString())
 
 
 def runs(server: Server, name: str) -> tuple[float, float]:
@@ -143,3 +152,35 @@ def test_a_row_that_fails_the_run_fails_alone(server: Server) -> None:
         np.testing.assert_array_equal(answer, TABLE[x[:, 0].astype(int)])
     assert isinstance(refused, grpc.RpcError)
     assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("name", "shares"), [("dense", True), ("mixing", False), ("quantised", False)]
+)
+def test_brief_requests_that_come_together_share_runs_where_rows_stay_their_own(
+    server: Server, name: str, shares: bool
+) -> None:
+    brief = BRIEF + name
+    for _ in range(5):  # it is seen to be brief, and tried
+        ask(server, brief, drawn())
+    before = runs(server, brief)
+    inputs = [drawn() for _ in range(200)]
+    for x, found in zip(inputs, ask(server, brief, *inputs), strict=True):
+        np.testing.assert_allclose(found, alone(brief, x), rtol=1e-5, atol=1e-6)
+    after = runs(server, brief)
+    assert after[1] - before[1] == 200
+    assert (after[0] - before[0] < 200) is shares
+
+
+def test_one_bad_row_among_brief_ones_fails_alone(server: Server) -> None:
+    brief = f"{BRIEF}picking"
+    good = [np.concatenate([[[k % 5]], RNG.normal(size=(1, 5))], 1) for k in range(40)]
+    inputs = [x.astype(np.float32) for x in good]
+    for _ in range(5):
+        ask(server, brief, inputs[0])
+    bad = inputs[0].copy()
+    bad[0, 0] = 77
+    found = ask(server, brief, *inputs[:20], bad, *inputs[20:])
+    assert isinstance(found.pop(20), grpc.RpcError)
+    for x, answer in zip(inputs, found, strict=True):
+        np.testing.assert_allclose(answer, alone(brief, x), rtol=1e-5, atol=1e-6)
