@@ -128,7 +128,7 @@ MODELS: Mapping[str, Model] = {
             "Liu, Shi, Li, Li, Zhu, Liu 2017: Towards Better Analysis of Deep Convolutional Neural "
             "Networks, IEEE TVCG 23(1), arXiv:1604.07043, whose BaseCNN has 11.32 % test error.",
         ),
-        limits=("The last maps are 2x2: ask grad_cam of an earlier layer, or `cifar10-nin`.",),
+        limits=("The last maps are 2x2: ask grad_cam of an earlier layer for finer ones.",),
     ),
     "cifar10-nin": _model(
         "Network in Network",

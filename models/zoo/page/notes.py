@@ -11,7 +11,7 @@ SAID: Mapping[str, str] = {
     "photos": "An astronaut is none of its classes: it names one all the same, and the maps show "
     "what it took for that, not a person.",
     "cifar10-basecnn": "Its last maps are 2x2: `grad_cam` can tell quarters of the picture apart, "
-    "no more. For regions take `cifar10-nin`, whose last maps are larger.",
+    "no more. An earlier `layer` has finer maps, of what is less sure to speak of the class.",
     "adult-mlp": "A category is a number that is looked up, so its gradient is zero whatever it "
     "means: `gradient` and `integrated_gradients` speak of the six numbers alone; `occlusion` and "
     "`lime` of all fourteen. Occlusion covers by 0, an age and a census weight that nobody has: "
