@@ -91,8 +91,7 @@ def _save(picture: Image.Image, name: str) -> None:
         small = picture.resize((640, round(picture.height * 640 / picture.width)))
         small.save(FOLDER / name, quality=80, optimize=True, progressive=True)
     else:
-        small = picture.quantize(128, dither=Image.Dither.NONE)
-        small.save(FOLDER / name, optimize=True)
+        picture.save(FOLDER / name, optimize=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ fixed       what an explanation costs beside its samples, the first time and aga
 package     LIME beside the lime package over the same network in torch
 gradients   integrated gradients, SmoothGrad and Grad-CAM beside what they are made of
 occlusion   by what windows reach, beside a forward pass for each window
+each        every method with its default options, in forward passes of the model
 memory      how far the resident set rises, at few samples and at many
 adaptive    how many samples LIME takes with a tolerance (CANDOR_DATA: the data sets)
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.explain import adaptive, fixed, gradients, memory, occlusion, package, samples
+from benchmarks.explain import adaptive, each, fixed, gradients, memory, occlusion, package, samples
 from benchmarks.explain.asked import Asked
 from candor.runtime.heap import keep_large_blocks
 
@@ -24,6 +25,7 @@ SUITES: dict[str, Callable[[Asked], None]] = {
     "fixed": fixed.main,
     "package": package.main,
     "gradients": gradients.main,
+    "each": each.main,
     "memory": memory.main,
     "occlusion": occlusion.main,
     "adaptive": adaptive.main,

@@ -23,6 +23,10 @@ FEW = 10
 """Samples: the rest of the time is the fixed cost."""
 
 
+_NUMBERS = count(1)
+"""Of pictures: one that was explained before is not cut again."""
+
+
 def main(asked: Asked) -> None:
     """Print both tables and store their samples."""
     contests: dict[str, Contest] = {}
@@ -73,10 +77,9 @@ def _outside(timed: Timed, n_samples: int, rounds: int) -> Contest:
 
 def _others(x: Array) -> Callable[[], Array]:
     """Pictures that were never seen, and look like the first."""
-    numbers = count(1)
 
     def fresh() -> Array:
-        noise = np.random.default_rng(next(numbers)).standard_normal(x.shape, dtype=np.float32)
+        noise = np.random.default_rng(next(_NUMBERS)).standard_normal(x.shape, dtype=np.float32)
         return x + 1e-3 * noise
 
     return fresh

@@ -33,11 +33,13 @@ class Boxed(NamedTuple):
         x: [1, 3, h, w], as the model takes it.
         target: class index.
         inside: bool [h, w].
+        picture: which one it is; a mosaic is asked about four times.
     """
 
     x: Array
     target: int
     inside: Array
+    picture: int
 
 
 def photographs(root: Path, subject: Subject, count: int, seed: int) -> list[Boxed]:
@@ -49,7 +51,7 @@ def photographs(root: Path, subject: Subject, count: int, seed: int) -> list[Box
         x, target = _normalised(photos.pixels[at]), int(photos.classes[at])
         right = int(subject.predict(x).score[0].argmax()) == target
         if right and inside[at].mean() <= 0.5:
-            found.append(Boxed(x, target, inside[at]))
+            found.append(Boxed(x, target, inside[at], int(at)))
         if len(found) == count:
             break
     return found
@@ -75,14 +77,14 @@ def mosaics(root: Path, subject: Subject, count: int, seed: int) -> list[Boxed]:
             continue
         tiles.append(at)
         if len(tiles) == 4:
-            found += _mosaic(photos.pixels[tiles], photos.classes[tiles])
+            found += _mosaic(photos.pixels[tiles], photos.classes[tiles], len(found) // 4)
             tiles = []
         if len(found) == 4 * count:
             break
     return found
 
 
-def _mosaic(pixels: Array, classes: Array) -> Iterator[Boxed]:
+def _mosaic(pixels: Array, classes: Array, number: int) -> Iterator[Boxed]:
     half = photos64.SIZE // 2
     whole = np.empty((3, photos64.SIZE, photos64.SIZE), dtype=np.uint8)
     places = [np.s_[:half, :half], np.s_[:half, half:], np.s_[half:, :half], np.s_[half:, half:]]
@@ -93,7 +95,7 @@ def _mosaic(pixels: Array, classes: Array) -> Iterator[Boxed]:
     for place, target in zip(places, classes.tolist(), strict=True):
         inside = np.zeros(whole.shape[1:], dtype=bool)
         inside[place] = True
-        yield Boxed(x, target, inside)
+        yield Boxed(x, target, inside, number)
 
 
 def kangaroos(root: Path, side: int) -> list[Boxed]:
@@ -111,7 +113,7 @@ def kangaroos(root: Path, side: int) -> list[Boxed]:
                 edges = dict(re.findall(r"<([xy]m(?:in|ax))>([0-9.]+)<", box))
                 _fill(inside, [float(edges[edge]) for edge in _EDGES], image.size)
             pixels = np.asarray(image.resize((side, side), Image.BILINEAR)).transpose(2, 0, 1)
-            found.append(Boxed(_normalised(pixels), WALLABY, inside))
+            found.append(Boxed(_normalised(pixels), WALLABY, inside, len(found)))
     return found
 
 

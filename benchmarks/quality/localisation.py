@@ -3,10 +3,11 @@
 Pointing: the map's largest value lies in the box (Zhang et al. 2016, arXiv:1608.00507, without
 their tolerance of some pixels). Energy: the share of the map's positive values inside (Wang et al.
 2020, arXiv:1910.01279); a map without positive values has none inside. Pictures are taken with the
-object in the middle, so both are quoted beside a guess of the centre, and beside an even map.
+object in the middle, so both are quoted beside a guess of the centre, and beside an even map, whose
+largest value is as likely anywhere: both of its scores are the share of the picture in the box.
 """
 
-from collections import defaultdict
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import numpy as np
 
 from benchmarks.quality.boxes import Boxed, kangaroos, mosaics, photographs
 from benchmarks.quality.rows import GENTLE, REPOSITORY, explained
+from benchmarks.quality.spread import mean_of
 from benchmarks.quality.squeezenet import SIDE, build, verify
+from benchmarks.quality.suite import Row, Suite
 from candor.cli.local import load_file, open_model
 from candor.explain.cam_options import CAMS
 from candor.explain.options import Gradient, Options
@@ -24,7 +27,10 @@ from candor.explain.subject import Subject
 from candor.result import Array, Target
 from candor.runtime.files import ModelFile
 
-__all__ = ["SETS", "measure"]
+__all__ = ["GUESSES", "SETS", "suite"]
+
+SCORES = ("pointing", "energy")
+GUESSES = ("centre", "even map")
 
 METHODS: Mapping[str, Options] = {
     **{name: options() for name, options in CAMS.items()},
@@ -34,36 +40,63 @@ METHODS: Mapping[str, Options] = {
 }
 
 
-def measure(name: str, root: Path, count: int, seed: int) -> dict[str, Any]:
+def suite(name: str, root: Path, count: int, seed: int) -> Suite:
     """Score every method on one of the sets.
 
-    Returns:
-        `{"pictures": n, "right": share, "methods": {name: {"pointing": .., "energy": ..}}}`, the
-        guesses among the methods; `right` is how often the target is the model's own top class.
+    The summary is `{"pictures": n, "targets": n, "right": share, "methods": {name: {"pointing": ..,
+    "energy": .., "better": [score]}}}`, the guesses among the methods and means as
+    `spread.mean_of` has them. `right` is how often the target is the model's own top class,
+    `better` the scores in which a method is surely better than either guess.
     """
-    subject, boxed = SETS[name](root, count, seed)
-    points: dict[str, list[bool]] = defaultdict(list)
-    energies: dict[str, list[float]] = defaultdict(list)
-    right = []
-    for each in boxed:
-        right.append(int(subject.predict(each.x).score[0].argmax()) == each.target)
-        for method, values in _maps(subject, each).items():
-            points[method].append(_points(values, each.inside))
-            energies[method].append(_energy(values, each.inside))
-        points["even map"].append(bool(np.random.default_rng([seed, len(right)]).random()
-                                       < each.inside.mean()))  # fmt: skip
-        energies["even map"].append(float(each.inside.mean()))
+    subject, digest, boxed = SETS[name](root, count, seed)
+
+    def measure(number: int) -> Row:
+        each = boxed[number]
+        scores = {
+            method: (_points(values, each.inside), _energy(values, each.inside))
+            for method, values in _maps(subject, each).items()
+        }
+        share = float(each.inside.mean())
+        top = int(subject.predict(each.x).score[0].argmax())
+        return {
+            "picture": each.picture,
+            "right": top == each.target,
+            "methods": {**scores, "even map": (share, share)},
+        }
+
+    return Suite(digest, len(boxed), measure, _summary)
+
+
+def _summary(found: Sequence[Row]) -> Mapping[str, Any]:
+    pictures = [row["picture"] for row in found]
+
+    def scores(method: str) -> dict[str, Any]:
+        return {
+            score: mean_of([float(row["methods"][method][at]) for row in found], pictures)
+            for at, score in enumerate(SCORES)
+        }
+
+    def better(method: str) -> list[str]:
+        return [
+            score for at, score in enumerate(SCORES)
+            if all(_gains(found, pictures, at, method, guess) for guess in GUESSES)
+        ]  # fmt: skip
+
     return {
-        "pictures": len(boxed),
-        "right": round(float(np.mean(right)), 4),
+        "pictures": len(set(pictures)),
+        "targets": len(found),
+        "right": round(float(np.mean([row["right"] for row in found])), 4),
         "methods": {
-            method: {
-                "pointing": round(float(np.mean(points[method])), 4),
-                "energy": round(float(np.mean(energies[method])), 4),
-            }
-            for method in points
+            method: {**scores(method), "better": better(method)} for method in found[0]["methods"]
         },
     }
+
+
+def _gains(found: Sequence[Row], pictures: Sequence[int], at: int, method: str, guess: str) -> bool:
+    """Whether the mean difference to a guess about the same pictures is surely positive."""
+    each = [float(row["methods"][method][at]) - row["methods"][guess][at] for row in found]
+    gain = mean_of(each, pictures)
+    return gain is not None and gain["low"] > 0
 
 
 def _maps(subject: Subject, boxed: Boxed) -> dict[str, Array]:
@@ -90,30 +123,33 @@ def _energy(values: Array, inside: Array) -> float:
     return float(positive[inside].sum() / total) if total > 0 else 0.0
 
 
-Loaded = tuple[Subject, Sequence[Boxed]]
+Loaded = tuple[Subject, str, Sequence[Boxed]]
+"""A model, its digest, and what it is asked about."""
 
 
 def _photographs(root: Path, count: int, seed: int) -> Loaded:
-    subject = _photos()
-    return subject, photographs(root, subject, count, seed)
+    subject, digest = _photos()
+    return subject, digest, photographs(root, subject, count, seed)
 
 
 def _mosaics(root: Path, count: int, seed: int) -> Loaded:
-    subject = _photos()
-    return subject, mosaics(root, subject, count, seed)
+    subject, digest = _photos()
+    return subject, digest, mosaics(root, subject, count, seed)
 
 
 def _kangaroos(root: Path, count: int, seed: int) -> Loaded:
     proto = build(root)
     verify(proto, root)
-    file = ModelFile(Path("squeezenet1.1/1/model.onnx"), proto, "", proto.ByteSize(), ())
+    digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+    file = ModelFile(Path("squeezenet1.1/1/model.onnx"), proto, digest, proto.ByteSize(), ())
     boxed = kangaroos(root, SIDE)
     chosen = np.random.default_rng(seed).permutation(len(boxed))[:count]
-    return load_file(file).subject(), [boxed[at] for at in chosen]
+    return load_file(file).subject(), digest, [boxed[at] for at in chosen]
 
 
-def _photos() -> Subject:
-    return open_model(REPOSITORY / "photos" / "1")[1].subject()
+def _photos() -> tuple[Subject, str]:
+    file, model = open_model(REPOSITORY / "photos" / "1")
+    return model.subject(), file.digest
 
 
 SETS: Mapping[str, Callable[[Path, int, int], Loaded]] = {

@@ -2,12 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.quality.localisation import GUESSES
 from benchmarks.quality.plots import draw_curves, draw_localisation
 from benchmarks.quality.rows import REPOSITORY
+from benchmarks.quality.table import table
+from benchmarks.quality.warned import warnings_table
 from candor.runtime.sanity import read_sanity
 from candor.sanity import MethodSanity, Sanity
 
@@ -17,35 +20,8 @@ PAGE = Path("docs/quality.md")
 IMAGES = Path("docs/images")
 _BLOCK = re.compile(r"(<!-- measured: ([a-z]+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
 
-WARNINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("constant", "every position has the same value", ()),
-    ("empty", "every value is zero", ()),
-    ("few samples", "LIME has fewer samples than segments", ("lime",)),
-    ("flat", "no perturbation moved the target", ("lime",)),
-    (
-        "incomplete",
-        "integrated gradients miss over 5 % of the change of the target",
-        ("integrated_gradients",),
-    ),
-    ("no change", "baseline and input score the same", ("integrated_gradients",)),
-    ("no statistics", "a record is explained without the training data's statistics", ("lime",)),
-    ("noise", "most noisy copies of SmoothGrad have another top class", ("smooth_grad",)),
-    ("not finite", "values of the map are no numbers", ()),
-    ("poor fit", "LIME's linear model explains under half of what perturbations do", ("lime",)),
-    ("saturated", "the probability that is explained is over 0.9999", ()),
-    ("still", "the baseline equals the input", ("lime",)),
-    ("straight-through", "gradients of a quantised model are estimates", ()),
-    (
-        "tolerance",
-        "it was asked for and not reached",
-        (
-            "lime",
-            "integrated_gradients",
-        ),
-    ),
-    ("unseen", "a record holds what the training data had not", ("lime",)),
-    ("unstable", "redrawn samples would change over 40 % of LIME's leading segments", ("lime",)),
-)
+
+KINDS = {"image": "Images", "tokens": "Texts", "series": "Time series", "tabular": "Records"}
 
 
 def write(results: Path) -> None:
@@ -53,9 +29,12 @@ def write(results: Path) -> None:
     faithful = _read(results, "faithfulness")
     local = _read(results, "localisation")
     tables: dict[str, Callable[[], str]] = {
-        "curves": lambda: _curves(faithful),
-        "infidelity": lambda: _infidelity(faithful),
-        "warnings": lambda: _warnings(faithful),
+        "curves": lambda: _by_kind(faithful, ("deletion_auc", "insertion_auc")),
+        "infidelity": lambda: _by_kind(
+            faithful, ("faithfulness_correlation", "relative_infidelity")
+        ),
+        "sensitivity": lambda: _by_kind(faithful, ("max_sensitivity",)),
+        "warnings": lambda: warnings_table(faithful),
         "localisation": lambda: _localisation(local),
         "sanity": _sanity,
     }
@@ -70,70 +49,55 @@ def _read(results: Path, what: str) -> dict[str, Any]:
     return {file.stem.partition("-")[2]: json.loads(file.read_text("utf-8")) for file in files}
 
 
-def _curves(faithful: Mapping[str, Any]) -> str:
-    return _by_model(faithful, ("deletion_auc", "insertion_auc"))
+def _by_kind(faithful: Mapping[str, Any], figures: tuple[str, ...]) -> str:
+    """A table for each kind of model: a column a model, in brackets how many rows it had."""
+    parts = []
+    for kind, heading in KINDS.items():
+        models = {name: each for name, each in faithful.items() if each["kind"] == kind}
+        methods = list(dict.fromkeys(m for each in models.values() for m in each["methods"]))
+        methods.sort(key=lambda name: name.startswith("random"))
+        rows = [
+            [f"*{name}*" if name.startswith("random") else f"`{name}`"]
+            + [
+                _cell(each["methods"].get(name), figures, guess=name.startswith("random"))
+                for each in models.values()
+            ]
+            for name in methods
+        ]
+        known = [row for row in rows if any(cell.strip("- /") for cell in row[1:])]
+        counts = [f"{name} ({each['rows']})" for name, each in models.items()]
+        if known:
+            parts.append(table([heading, *counts], known))
+    return "\n".join(parts)
 
 
-def _infidelity(faithful: Mapping[str, Any]) -> str:
-    return _by_model(
-        faithful, ("faithfulness_correlation", "relative_infidelity", "max_sensitivity")
-    )
-
-
-def _by_model(faithful: Mapping[str, Any], figures: tuple[str, ...]) -> str:
-    models = list(faithful)
-    methods = list(dict.fromkeys(m for each in faithful.values() for m in each["methods"]))
-    methods.sort(key=lambda name: name.startswith("random"))
-    rows = [
-        [f"*{name}*" if name.startswith("random") else f"`{name}`"]
-        + [_pair(faithful[model]["methods"].get(name), figures) for model in models]
-        for name in methods
-    ]
-    counts = [f"{model} ({faithful[model]['rows']})" for model in models]
-    return _table(["", *counts], rows)
-
-
-def _pair(found: Mapping[str, Any] | None, figures: tuple[str, ...]) -> str:
+def _cell(found: Mapping[str, Any] | None, figures: tuple[str, ...], *, guess: bool = False) -> str:
+    """The figures of one method, bold where they are surely better than a guess's."""
     if found is None:
         return ""
-    return " / ".join("-" if found[f] is None else f"{found[f]:.2f}" for f in figures)
+    bold = () if guess else found["better"]
+    return " / ".join(_spread(found[f], bold=f in bold) for f in figures)
 
 
-def _warnings(faithful: Mapping[str, Any]) -> str:
-    rows = []
-    for word, meaning, methods in WARNINGS:
-        fired: dict[tuple[str, str], int] = {}
-        for model, found in faithful.items():
-            for method, each in found["methods"].items():
-                if each["warnings"].get(word):
-                    fired[model, method] = each["warnings"][word]
-        places = [
-            f"`{method}` on {model} {times}/{faithful[model]['rows']}"
-            for (model, method), times in sorted(fired.items(), key=lambda item: -item[1])
-        ]
-        more = f", and {len(places) - 4} more" if len(places) > 4 else ""
-        total = sum(
-            found["rows"]
-            for found in faithful.values()
-            for name in found["methods"]
-            if name in methods or (not methods and not name.startswith("random"))
-        )
-        share = f"{sum(fired.values()) / total:.0%} of {', '.join(methods) or 'all'}"
-        rows.append([f"`{word}`", meaning, share, ", ".join(places[:4]) + more])
-    return _table(["warning", "fires where", "how often", "most often"], rows)
+def _spread(found: Mapping[str, float] | None, *, bold: bool = False) -> str:
+    """A mean and half the width of its 95 % interval."""
+    if found is None:
+        return "-"
+    mean = f"**{found['mean']:.2f}**" if bold else f"{found['mean']:.2f}"
+    return f"{mean} ± {(found['high'] - found['low']) / 2:.2f}"
 
 
 def _localisation(local: Mapping[str, Any]) -> str:
     sets = [name for name in ("mosaics", "photos64", "kangaroo") if name in local]
     methods = list(dict.fromkeys(m for name in sets for m in local[name]["methods"]))
-    methods.sort(key=lambda name: name in ("centre", "even map"))
+    methods.sort(key=lambda name: name in GUESSES)
     rows = []
     for method in methods:
-        shown = f"*{method}*" if method in ("centre", "even map") else f"`{method}`"
-        scores = (local[name]["methods"][method] for name in sets)
-        rows.append([shown, *(f"{each['pointing']:.2f} / {each['energy']:.2f}" for each in scores)])
-    headings = [f"{name} ({local[name]['pictures']})" for name in sets]
-    return _table(["pointing / energy", *headings], rows)
+        shown = f"*{method}*" if method in GUESSES else f"`{method}`"
+        found = (local[name]["methods"][method] for name in sets)
+        rows.append([shown, *(_cell(each, ("pointing", "energy")) for each in found)])
+    headings = [f"{name} ({local[name]['targets']})" for name in sets]
+    return table(["pointing / energy", *headings], rows)
 
 
 def _sanity() -> str:
@@ -147,7 +111,7 @@ def _sanity() -> str:
     for model, found in kept.items():
         of = {_called(each): each for each in found.methods}
         rows.append([model, *(_last(of.get(method)) for method in methods)])
-    return _table(["", *(f"`{method}`" for method in methods)], rows)
+    return table(["", *(f"`{method}`" for method in methods)], rows)
 
 
 def _called(found: MethodSanity) -> str:
@@ -160,9 +124,3 @@ def _last(found: MethodSanity | None) -> str:
     rho = found.rank_correlation[-1]
     text = "-" if rho is None else f"{rho:.2f}"
     return text if found.verdict == "passes" else f"**{text}**"
-
-
-def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    names = list(headings)
-    lines = [names, ["---"] * len(names), *map(list, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -32,8 +32,9 @@ N_SAMPLES = 300
 
 
 class Rows(NamedTuple):
-    """A model and rows of its test split, each [1, ...]."""
+    """A model, its file's digest, and rows of its test split, each [1, ...]."""
 
+    digest: str
     model: Model
     rows: list[Array]
 
@@ -44,10 +45,10 @@ def rows_of(name: str, root: Path, count: int, seed: int) -> Rows:
     Raises:
         MissingDataError: a data set is not under `root`.
     """
-    _, model = open_model(REPOSITORY / name / "1")
+    file, model = open_model(REPOSITORY / name / "1")
     split = load_split(name, root)
     chosen = np.random.default_rng(seed).permutation(len(split.rows))[:count]
-    return Rows(model, [_encoded(model, split, int(at)) for at in chosen])
+    return Rows(file.digest, model, [_encoded(model, split, int(at)) for at in chosen])
 
 
 def _encoded(model: Model, split: Split, at: int) -> Array:

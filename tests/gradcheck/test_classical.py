@@ -91,6 +91,32 @@ def perceptron(scaler: str, labels: list[str] | list[int], *, zipped: bool) -> M
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
+def logistic(activation: str, k: int) -> ModelProto:
+    """A LinearClassifier as skl2onnx writes a logistic regression of k classes."""
+    normalised = activation == "SOFTMAX"
+    nodes = [
+        helper.make_node(
+            "LinearClassifier", ["X"], ["label", "own" if normalised else "p"], domain=ML,
+            coefficients=RNG.standard_normal(k * FEATURES).tolist(),
+            intercepts=RNG.standard_normal(k).tolist(), classlabels_ints=list(range(k)),
+            multi_class=1, post_transform=activation,
+        )
+    ]  # fmt: skip
+    if normalised:
+        nodes.append(helper.make_node("Normalizer", ["own"], ["p"], domain=ML, norm="L1"))
+    graph = helper.make_graph(
+        nodes,
+        "logistic",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, FEATURES])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+            helper.make_tensor_value_info("p", TensorProto.FLOAT, [None, k]),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid(ML, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
 def served(model: ModelProto, folder: Path) -> Model:
     onnx.save(model, folder / "model.onnx")
     file = read_model(folder / "model.onnx")
@@ -140,3 +166,25 @@ def test_perceptron_is_predicted_and_explained(tmp_path, labels, scaler, zipped)
     exact = slopes(model, x, 1)
     tolerance = 5e-3 * np.abs(exact).max()
     np.testing.assert_allclose(run.gradient, exact, rtol=0, atol=tolerance, err_msg=f"{SEED=}")
+
+
+@pytest.mark.parametrize(
+    ("activation", "k", "found"),
+    [("SOFTMAX", 3, "softmax"), ("LOGISTIC", 2, "sigmoid"), ("NONE", 4, "softmax")],
+)
+def test_logistic_regression_is_explained_at_its_scores(tmp_path, activation, k, found):
+    proto = logistic(activation, k)
+    model = served(proto, tmp_path)
+    assert model.activation == found
+    assert model.methods["gradient"] is None
+    x = RNG.standard_normal((5, FEATURES)).astype(np.float32)
+    outputs = model.run({"X": x})
+    scores = model.subject().predict(x)
+    own = scores.score if activation == "NONE" else scores.probability
+    np.testing.assert_allclose(own, outputs["p"], atol=1e-6, err_msg=f"{SEED=}")
+    weight = np.array(next(a.floats for a in proto.graph.node[0].attribute
+                           if a.name == "coefficients")).reshape(k, FEATURES)  # fmt: skip
+    direction = np.zeros((5, k), np.float32)
+    direction[:, k - 1] = 1
+    run = model.subject().gradient(x, direction, "score")
+    np.testing.assert_allclose(run.gradient, np.tile(weight[k - 1], (5, 1)), rtol=1e-5)

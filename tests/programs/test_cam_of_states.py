@@ -6,12 +6,16 @@ float64, where each state is a value of its own that keeps its gradient.
 """
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
 
 from agreement import reference_cam
-from candor.result import Array, CamFormula, Geometry
+from candor.explain.cam import cam
+from candor.explain.options import GradCam, LayerCam
+from candor.explain.question import Question
+from candor.result import Array, CamFormula, Geometry, Target
 from gradcheck.networks import SEED, build, exported
 from programs.networks import compiled, one_hot
 
@@ -85,3 +89,32 @@ def test_a_last_step_that_is_read_does_not_hide_those_before() -> None:
     )
     wanted = np.maximum((states * slopes).sum(axis=1)[:, 0], 0)
     np.testing.assert_allclose(found, wanted, atol=1e-5, err_msg=f"{SEED=}")
+
+
+def test_padding_gets_exactly_nothing_and_the_words_what_they_get_without_it() -> None:
+    rng = np.random.default_rng(SEED)
+    weights = {"table": rng.normal(size=(9, 5)), "kernel": rng.normal(size=(6, 5, 1)),
+               "shift": rng.normal(size=6), "head": rng.normal(size=(6, 3))}  # fmt: skip
+    text = """<ir_version: 8, opset_import: ["" : 18]> g (int64[n, t] ids) => (float[n, 3] y)
+        <int64 pad = {0}, int64[1] one = {1}, int64[1] two = {2}> {
+            words = Gather(table, ids)  columns = Transpose <perm = [0, 2, 1]>(words)
+            layer = Conv(columns, kernel, shift)  equal = Equal(ids, pad)  some = Not(equal)
+            kept = Cast <to = 1>(some)  mask = Unsqueeze(kept, one)  read = Mul(layer, mask)
+            total = ReduceSum <keepdims = 0>(read, two)
+            n_words = ReduceSum <keepdims = 0>(mask, two)
+            mean = Div(total, n_words)  y = MatMul(mean, head) }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(array.astype(np.float32), name)
+        for name, array in weights.items()
+    )
+    subject, _ = compiled(model, Geometry("tokens", None, pad=0), "softmax")
+    ids = rng.integers(1, 9, (1, 7))
+    padded = np.pad(ids, ((0, 0), (0, 4)))
+    for options in (GradCam("layer"), GradCam("layer", normalise=False), LayerCam("layer")):
+        bare, filled = (cam(subject, [Question(x, Target(1))], options)[0] for x in (ids, padded))
+        assert (filled.values[7:] == 0).all()
+        scale = 1.0 if options.normalise else 7 / 11  # the mean slope is over padding too
+        np.testing.assert_allclose(
+            filled.values[:7], bare.values * scale, atol=1e-5, err_msg=f"{SEED=}"
+        )

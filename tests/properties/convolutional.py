@@ -144,6 +144,15 @@ def _turned(draw: Draw, into: Classifier, x: str) -> str:
     return into.add("Transpose", _activation(draw, into, last), perm=[0, n + 1, *range(1, n + 1)])
 
 
+def _flat(draw: Draw, into: Classifier, x: str) -> str:
+    """As exports write it: by a name for it, or with the number of rows of some value."""
+    if draw(st.booleans()):
+        return into.add("Flatten", x)
+    n = into.add("Shape", draw(st.sampled_from(["x", x])), start=0, end=1)
+    rest = into.constant(like=np.array([-1]))
+    return into.add("Reshape", x, into.add("Concat", n, rest, axis=0))
+
+
 _STEPS = [
     _convolution, _convolution, _convolution, _pooling, _activation, _activation, _normalisation,
     _scaled, _placed, _residual, _residual, _joined, _squeezed, _turned,
@@ -163,9 +172,8 @@ def classifiers(draw: Draw) -> Classifier:
         x = draw(st.sampled_from(steps))(draw, into, x)
     shape = into.shape(x)
     if draw(st.booleans()):
-        features = into.add("Flatten", into.add("GlobalAveragePool", x))
-        width = shape[1]
+        features, width = _flat(draw, into, into.add("GlobalAveragePool", x)), shape[1]
     else:
-        features, width = into.add("Flatten", x), int(np.prod(shape[1:]))
+        features, width = _flat(draw, into, x), int(np.prod(shape[1:]))
     into.add("Gemm", features, into.constant(width, 5))
     return into

@@ -44,17 +44,26 @@ def test_scores_with_a_window_covered_are_those_of_the_whole(classifier, number)
     np.testing.assert_allclose(kept[SCORE], whole.run({"x": x})[SCORE], rtol=1e-5, atol=1e-6)
     contexts = {name: kept[name] for name in shapes}
     low, high = windows(rng, classifier.extents)
-    each = programs.recipe.places((low, high))
-    shown = programs.recipe.matrix(baseline)
-    for first, last, places in zip(low, high, each, strict=True):
-        covered = x.copy()
-        at = (slice(None), slice(None), *map(slice, first, last))
-        covered[at] = baseline[at]
-        want = whole.run({"x": covered})
-        got = again.run({**contexts, BASELINE: shown, **programs.recipe.fed(places)})
-        error = np.abs(got[SCORE] - want[SCORE]).max()
-        assert error <= 1e-5 * np.abs(want[SCORE]).max(), f"window {first} to {last}"
-        np.testing.assert_allclose(got[PROBABILITY], want[PROBABILITY], atol=2e-5)
+    places = programs.recipe.places((low, high))
+    shared = {**contexts, BASELINE: programs.recipe.matrix(baseline)}
+    feeder, n = programs.recipe.feeder, len(low)
+    runs = [[window] for window in range(n)]
+    if not programs.recipe.one_by_one:
+        runs += [list(range(n)), rng.permutation(n)[:3].tolist()]
+    event(f"one window a run: {programs.recipe.one_by_one}")
+    covered = np.repeat(x, n, axis=0)
+    for row, first, last in zip(covered, low, high, strict=True):
+        at = (slice(None), *map(slice, first, last))
+        row[at] = baseline[0][at]
+    want = [whole.run({"x": row[None]}) for row in covered]
+    for run in runs:
+        got = again.run({**shared, **feeder.fed(places, run)})
+        assert got[SCORE].shape == (len(run), 5)
+        for window, score, probability in zip(run, got[SCORE], got[PROBABILITY], strict=True):
+            error = np.abs(score - want[window][SCORE]).max()
+            scale = np.abs(want[window][SCORE]).max()
+            assert error <= 1e-5 * scale, f"window {low[window]} to {high[window]} of {run}"
+            np.testing.assert_allclose(probability, want[window][PROBABILITY][0], atol=2e-5)
 
 
 def windows(rng, extents):

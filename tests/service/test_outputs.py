@@ -31,6 +31,10 @@ MODELS = {
     "one_sigmoid": _ONE + "{ s = MatMul(x, w)  y = Sigmoid(s) }",
     "labels": _THREE + "{ s = MatMul(x, w)  y = Sigmoid(s) }",
     "labels_said": _THREE + "{ y = MatMul(x, w) }",
+    "mixed": _THREE
+    + """{ s = MatMul(x, w)  p = Softmax(s)  n = Neg(s)  q = Softmax(n)
+           y = Mean(p, q) }""",
+    "mixed_unsaid": _THREE + "{ y = MatMul(x, w) }",
     "several": f"""{_HEAD} g (float[n, 4] x)
         => (int64[n] best, float[n, 3] first, float[n, 2] second, float[n, 2, 2] square)
         <float[4, 3] w = {{{_ROWS}}}, float[4, 2] v = {{1, 2, 3, 4, 5, 6, 7, 8}},
@@ -52,6 +56,7 @@ def server(tmp_path_factory):
         (root / name / "1").mkdir(parents=True)
         onnx.save(file, root / name / "1" / "model.onnx")
     (root / "labels_said" / "model.toml").write_text('activation = "sigmoid"\n')
+    (root / "mixed_unsaid" / "model.toml").write_text('activation = "none"\n')
     with running(tmp_path_factory.mktemp("log"), root) as started:
         yield started
 
@@ -125,6 +130,34 @@ def test_labels_that_exclude_nothing_have_a_probability_each(client, name):
         p = sigmoid(score[answer.row, k])
         wanted = THREE[:, k] * p * (1 - p)  # of a softmax the other classes would come in
         np.testing.assert_allclose(answer.values, wanted, rtol=1e-4, err_msg=f"seed {SEED}")
+
+
+def softmax(score):
+    grown = np.exp(score - score.max(axis=-1, keepdims=True))
+    return grown / grown.sum(axis=-1, keepdims=True)
+
+
+def test_an_output_of_probabilities_is_not_taken_for_logits(client):
+    x = rows()
+    score = x.astype(np.float64) @ THREE
+    p, q = softmax(score), softmax(-score)
+    found = client.explain("mixed", [SIGNED, "occlusion"], targets=1, tensors={"x": x})
+    np.testing.assert_allclose(found.prediction.probabilities, (p + q) / 2, rtol=1e-5)
+    np.testing.assert_allclose(found.prediction.scores, (p + q) / 2, rtol=1e-5)
+    for row, answer in enumerate([found.of("gradient", row) for row in range(2)]):
+        slope = [
+            (s[row, 1] * (THREE[:, 1] - THREE @ s[row])) * sign for s, sign in ((p, 1), (q, -1))
+        ]
+        np.testing.assert_allclose(
+            answer.values, sum(slope) / 2, rtol=1e-3, atol=1e-6, err_msg=f"seed {SEED}"
+        )
+    assert client.model("mixed").activation == "none"
+
+
+def test_the_manifest_can_say_that_an_output_is_of_probabilities(client):
+    x = rows()
+    found = client.predict("mixed_unsaid", tensors={"x": x})
+    np.testing.assert_allclose(found.probabilities, x.astype(np.float64) @ THREE, **CLOSE)
 
 
 @pytest.mark.parametrize("method", ["lime", "occlusion", "integrated_gradients", "smooth_grad"])

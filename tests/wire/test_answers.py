@@ -117,12 +117,16 @@ def test_a_difference_is_told_as_one():
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ({"plus": 0, "minus": None, "top": True}, "lime: cat, 97.3%"),
-        ({"plus": 5, "minus": None, "top": False}, "lime: class 5, 97.3%"),
+        ({"plus": 0, "minus": None, "top": True}, "lime: cat (probability 97.3%)"),
+        ({"plus": 5, "minus": None, "top": False}, "lime: class 5 (probability 97.3%)"),
         ({"plus": 1, "minus": 0, "top": False}, "lime: dog rather than cat"),
     ],
     ids=["label", "no label", "difference"],
 )
 def test_a_caption_says_what_was_explained(target, says):
-    trust = {"method": "lime", "target": target, "probability": 0.973}
-    assert caption(trust, ("cat", "dog")) == says
+    trust = {"method": "lime", "target": target, "probability": 0.973, "explained": "score"}
+    unit = "what each part adds to the score, by a linear model"
+    assert caption(trust, ("cat", "dog")) == f"{says}\n{unit}"
+    assert caption(trust | {"method": "a new one"}, ("cat", "dog")) == says.replace(
+        "lime", "a new one"
+    )

@@ -73,6 +73,7 @@ def anatomy(graph: Graph, output: str | None = None, layer: str | None = None) -
     if layer is not None and layer not in {found.name for found in layers}:
         layers = (*layers, check_layer(graph, layer, path))
     head = placed(graph, cam_head(graph, score), list(inputs.values()))
+    averaged = head.layer if isinstance(head, CamHead) else None
     return Anatomy(
         output=chosen,
         score=score,
@@ -81,7 +82,7 @@ def anatomy(graph: Graph, output: str | None = None, layer: str | None = None) -
         inputs=tuple(inputs),
         explained=tuple(inputs.values()),
         layers=layers,
-        layer=layer or preferred(graph, list(inputs.values()), path, layers),
+        layer=layer or preferred(graph, list(inputs.values()), path, layers, averaged),
         cam_head=head if isinstance(head, CamHead) else None,
         cam_refusal=None if isinstance(head, CamHead) else head,
         straight_through=any(
@@ -123,7 +124,7 @@ def _class_count(graph: Graph, output: str) -> int:
 def _score(graph: Graph, output: str) -> tuple[str, str]:
     """Walk back from the output to before its activation."""
     value = output
-    while (node := graph.producer(value)) is not None and node.op_type in _RENAMING:
+    while (node := graph.producer(value)) is not None and _changes_nothing(graph, node):
         value = node.input[0]
     if (logit := _two_sided(graph, node)) is not None:
         op = Emitter(graph, "score")
@@ -142,6 +143,15 @@ def _score(graph: Graph, output: str) -> tuple[str, str]:
     if rank != 2:
         score = op.Flatten(score, axis=1)
     return score, _ACTIVATIONS[op_type]
+
+
+def _changes_nothing(graph: Graph, node: NodeProto) -> bool:
+    """Tell whether a node renames, or makes the probabilities of a softmax sum to 1 once more."""
+    if node.op_type != "Normalizer":
+        return node.op_type in _RENAMING
+    norm = next((a.s for a in node.attribute if a.name == "norm"), b"MAX")
+    before = graph.producer(node.input[0])
+    return norm == b"L1" and before is not None and before.op_type == "Softmax"
 
 
 def _two_sided(graph: Graph, node: NodeProto | None) -> str | None:

@@ -7,6 +7,7 @@ from onnx import NodeProto, helper
 
 from candor.autodiff.follow import Layout
 from candor.autodiff.graph import Graph
+from candor.autodiff.values import FLOATS
 
 __all__ = ["CamHead", "cam_head", "unwrapped"]
 
@@ -46,7 +47,7 @@ _RESHAPES: Final = frozenset({"Dropout", "Flatten", "Identity", "Reshape", "Sque
 
 
 def unwrapped(graph: Graph, value: str) -> str:
-    """Walk back over operators that only rename or reshape, casts to the same type among them."""
+    """Walk back over operators that only rename or reshape, casts between floats among them."""
     while (node := graph.producer(value)) is not None and _renames(graph, node):
         value = node.input[0]
     return value
@@ -54,7 +55,7 @@ def unwrapped(graph: Graph, value: str) -> str:
 
 def _renames(graph: Graph, node: NodeProto) -> bool:
     if node.op_type == "Cast":
-        return graph.dtype(node.input[0]) == graph.dtype(node.output[0])
+        return FLOATS.issuperset(graph.dtype(name) for name in (node.input[0], node.output[0]))
     return node.op_type in _RESHAPES
 
 

@@ -66,18 +66,29 @@ def layers_of(graph: Graph, explained: Sequence[str], path: set[str]) -> tuple[L
 
 
 def preferred(
-    graph: Graph, explained: Sequence[str], path: set[str], layers: Sequence[Layer]
+    graph: Graph,
+    explained: Sequence[str],
+    path: set[str],
+    layers: Sequence[Layer],
+    averaged: str | None,
 ) -> str | None:
-    """Return the layer to map where none is named: the last.
+    """Return the layer to map where none is named: the last of several channels.
 
-    Where class tokens alone are scored, it is the last whose channels come last: a convolution
-    inside the last attention writes for the patches, of which nothing comes to the scores.
+    A single channel is a gate, or the scores of an attention over the places, of which the mean
+    slope is zero; but not where it is what an exact map's head averages. Where class tokens alone
+    are scored, it is the last whose channels come last: a convolution inside the last attention
+    writes for the patches, of which nothing comes to the scores.
     """
+    layers = [at for at in layers if at.name == averaged or not _has_one_channel(at)] or layers
     if not layers or layers[-1].layout.channel != 1:
         return layers[-1].name if layers else None
     tokens = [layer.name for layer in layers if layer.layout.channel != 1]
     scored = bool(tokens) and takes_tokens(graph, layouts_of(graph, explained), path)
     return tokens[-1] if scored else layers[-1].name
+
+
+def _has_one_channel(layer: Layer) -> bool:
+    return layer.layout.batch == 0 and layer.shape[layer.layout.channel] == 1
 
 
 def _position_axes(graph: Graph, explained: Sequence[str]) -> int:

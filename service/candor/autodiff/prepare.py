@@ -20,6 +20,7 @@ from onnx import (
 
 from candor.autodiff.fold import fold
 from candor.autodiff.graph import Graph
+from candor.autodiff.linear_classifier import write_out_linear_classifiers
 from candor.autodiff.repair import BEFORE_COORDINATES, keep_coordinates, repair, resizing
 from candor.autodiff.weights import lightened
 from candor.errors import InvalidModel, Unsupported
@@ -41,6 +42,7 @@ def prepare(model: ModelProto) -> Graph:
     """
     light, weights = lightened(model)
     repair(light)
+    write_out_linear_classifiers(light)
     if any(not value.type.tensor_type.HasField("shape") for value in light.graph.output):
         light = _inferred(light)  # the checker wants every output's rank declared
     try:

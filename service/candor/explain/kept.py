@@ -25,12 +25,20 @@ class Kept(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Remember, or make; what alone is larger than the whole is not kept."""
+        """Remember, or make."""
+        found = self.find(key)
+        return found if found is not None else self.keep(key, make())
+
+    def find(self, key: Hashable) -> T | None:
+        """What is remembered."""
         with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key]
-        made = make()
+            if key not in self._found:
+                return None
+            self._found.move_to_end(key)
+            return self._found[key]
+
+    def keep(self, key: Hashable, made: T) -> T:
+        """Remember what was made; what alone is larger than the whole is not kept."""
         for array in made:
             array.flags.writeable = False
         if _size(made) > self._most:

@@ -15,7 +15,7 @@ import numpy as np
 from candor.errors import InternalError
 from candor.explain.fills import resolve_fill
 from candor.explain.lime_answer import answer, is_settled, nothing_to_remove
-from candor.explain.lime_samples import draw_samples
+from candor.explain.lime_samples import Samples, draw_samples
 from candor.explain.options import Lime
 from candor.explain.question import Progress, Question
 from candor.explain.segments import cut, is_apart, segments_kind
@@ -81,7 +81,8 @@ def lime(
     if segmentation.n == 0:
         yield Progress(0, 1)
         return nothing_to_remove(subject, question, resolved, segmentation)
-    samples = draw_samples(subject, question, resolved, segmentation)
+    drawing = draw_samples(subject, question, resolved, segmentation)
+    samples = yield from _reported(drawing, Progress(0, resolved.n_samples))
     yield Progress(0, samples.n_runs)
 
     answered = partial(answer, samples, features=geometry.features)
@@ -100,6 +101,19 @@ def lime(
     if stands is None:
         raise InternalError("the model's slices cover no sample")
     return answered(stands, values, complete=True)
+
+
+def _reported(
+    steps: Generator[int, None, Samples], progress: Progress
+) -> Generator[Progress, None, Samples]:
+    """Steps that evaluate nothing, as progress."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            samples: Samples = end.value
+            return samples
+        yield progress
 
 
 def _parts(subject: Subject, n: int, *, adaptive: bool) -> Iterator[tuple[slice, bool]]:

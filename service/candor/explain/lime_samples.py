@@ -1,7 +1,7 @@
 """What LIME fits its linear model on: the samples of one row, drawn before any of them is run."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +11,11 @@ from candor.explain.kept import Kept
 from candor.explain.layout import over_row
 from candor.explain.options import Lime
 from candor.explain.question import Question
-from candor.explain.sampling import Draws, check_cells, distinct_masks, drawn
+from candor.explain.sampling import Draws, check_cells, distinct_masks, drawing
 from candor.explain.segments import Segmentation
 from candor.explain.subject import Subject
 from candor.explain.surrogate import Factors, distance_weights, factorise, kernel_weights
-from candor.explain.tabular import conditions, draw_records, unseen
+from candor.explain.tabular import conditions, drawing_records, unseen
 from candor.result import Array, Scores
 
 __all__ = ["Samples", "draw_samples"]
@@ -50,16 +50,18 @@ class Samples:
 
 def draw_samples(
     subject: Subject, question: Question, options: Lime, segmentation: Segmentation
-) -> Samples:
+) -> Generator[int, None, Samples]:
     """Draw records as the training data had them, or masks over the row's segments.
+
+    Yields between chunks of it, so that the clock can be looked at.
 
     Raises:
         InvalidInput, InvalidOption, TooLarge: the record has another number of columns than the
             manifest; a token id that is none; more samples than memory allows.
     """
     if options.baseline == "training":
-        return _records(subject, question, options, segmentation)
-    samples = _masks(subject, question, options, segmentation)
+        return (yield from _records(subject, question, options, segmentation))
+    samples = yield from _masks(subject, question, options, segmentation)
     if subject.geometry.kind == "tabular" and not subject.geometry.columns:
         return replace(samples, warnings=(_UNKNOWN_DATA,))
     return samples
@@ -73,7 +75,7 @@ _UNKNOWN_DATA = (
 
 def _masks(
     subject: Subject, question: Question, options: Lime, segmentation: Segmentation
-) -> Samples:
+) -> Generator[int, None, Samples]:
     x, geometry, positions = question.x, subject.geometry, segmentation.positions
     baseline = segment_baseline(x, positions, options.baseline, geometry, options.seed)
     still = bool(np.array_equal(baseline, x))
@@ -82,7 +84,7 @@ def _masks(
         whole = np.ones((1, segmentation.n), dtype=bool)
         draws = Draws(whole, *distinct_masks(whole))
     else:
-        draws = drawn(
+        draws = yield from drawing(
             geometry.kind,
             segmentation.n,
             options.n_samples,
@@ -114,10 +116,10 @@ def _factors(masks: Array, width: float) -> Factors:
 
 def _records(
     subject: Subject, question: Question, options: Lime, segmentation: Segmentation
-) -> Samples:
+) -> Generator[int, None, Samples]:
     geometry, row = subject.geometry, question.x[0]
     check_cells(options.n_samples, segmentation.n)
-    found = draw_records(
+    found = yield from drawing_records(
         geometry.columns, row, options.n_samples, options.seed, discretise=options.discretise
     )
     records = found.records.astype(row.dtype)

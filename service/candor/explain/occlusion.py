@@ -110,9 +110,10 @@ def occlusion(
 
 def _runner(subject: Subject, x: Array, baseline: Array, plan: _Plan) -> Callable[[Array], Scores]:
     """How windows are run: in part, where the model can, else as rows with segments removed."""
-    covered = subject.covered(x, baseline, plan.windows.ends(plan.order))
+    ends = plan.windows.ends(np.append(np.arange(plan.unchanged.size), NONE))  # NONE's the last
+    covered = subject.covered(x, baseline, ends[plan.order])
     if covered is not None:
-        return lambda chosen: covered(plan.windows.ends(chosen))
+        return lambda chosen: covered(ends[chosen])
     segments = spread(plan.windows.segments, subject.geometry)
     return lambda chosen: subject.perturb(x, baseline, segments, ~covering(plan.windows, chosen))
 

@@ -32,7 +32,8 @@ class Progress:
     """Yielded by a bulk explainer between two slices of work.
 
     Attributes:
-        done, total: model evaluations (total may grow where a tolerance decides).
+        done, total: model evaluations (total may change: samples that are the
+            same are run once, and a tolerance decides how many there are).
         best: builds the attribution from what is known so far; None while nothing is.
     """
 

@@ -1,10 +1,11 @@
 """Which segments each perturbation keeps, drawn exactly as the lime package draws them.
 
 The first row keeps everything: the unperturbed input is a sample too. Draws come from numpy's
-legacy generator because lime's do; with lime's seed they are lime's masks, bit for bit.
+legacy generator because lime's do; with lime's seed they are lime's masks, bit for bit. They come
+in chunks, between which whoever asked can look at the clock.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,10 +16,14 @@ from candor.explain.kept import Kept
 from candor.explain.subject import Kind
 from candor.result import Array
 
-__all__ = ["Draws", "check_cells", "distinct_masks", "draw_masks", "drawn"]
+__all__ = ["Draws", "check_cells", "distinct_masks", "drawing", "mask_chunks"]
 
 _MOST_CELLS = 10_000_000
 """Of the mask matrix; it is held in memory as float64 while the surrogate is fitted."""
+
+_CHUNK = 1024
+_CHUNK_CELLS = 2**18
+"""Samples drawn in one go, and cells of these: about 20 ms at most."""
 
 
 def check_cells(n_samples: int, n_segments: int) -> None:
@@ -52,24 +57,38 @@ _DRAWS: Kept[Draws] = Kept(16 * 2**20)
 """Of the whole process: with the seed that is usual, every text of ten words has the same masks."""
 
 
-def drawn(kind: Kind, n_segments: int, n_samples: int, seed: int, n_channels: int = 1) -> Draws:
-    """Draw masks as `draw_masks`, or remember them; the answer is shared and read-only.
+def drawing(
+    kind: Kind, n_segments: int, n_samples: int, seed: int, n_channels: int = 1
+) -> Generator[int, None, Draws]:
+    """Draw masks as `mask_chunks`, or remember them; the answer is shared and read-only.
+
+    Yields after every chunk but the last how many samples are drawn.
 
     Raises:
         TooLarge: more samples than memory should hold for that many segments.
     """
+    check_cells(n_samples, n_segments)
+    key = (kind, n_segments, n_samples, seed, n_channels)
+    found = _DRAWS.find(key)
+    if found is not None:
+        return found
+    masks = np.empty((n_samples, n_segments), dtype=bool)
+    runs = np.empty(n_samples, dtype=np.int64)
+    seen: dict[bytes, int] = {}
+    n_drawn = 0
+    for chunk in mask_chunks(*key):
+        at = slice(n_drawn, n_drawn + len(chunk))
+        masks[at], runs[at] = chunk, _numbered(chunk, seen)
+        n_drawn = at.stop
+        if n_drawn < n_samples:
+            yield n_drawn
+    return _DRAWS.keep(key, Draws(masks, masks[_first(runs)], runs))
 
-    def make() -> Draws:
-        masks = draw_masks(kind, n_segments, n_samples, seed, n_channels)
-        return Draws(masks, *distinct_masks(masks))
 
-    return _DRAWS.get((kind, n_segments, n_samples, seed, n_channels), make)
-
-
-def draw_masks(
+def mask_chunks(
     kind: Kind, n_segments: int, n_samples: int, seed: int, n_channels: int = 1
-) -> Array:
-    """Draw masks, bool [n_samples, n_segments]: True keeps the segment.
+) -> Iterator[Array]:
+    """Draw masks, bool [n_samples, n_segments] in parts: True keeps the segment.
 
     Args:
         kind: of input; each is drawn in the way of the explainer that lime has for it.
@@ -77,16 +96,15 @@ def draw_masks(
         n_samples: the unperturbed row counted.
         seed: of numpy's legacy generator.
         n_channels: the segments are as many slices of time in each, numbered channel by channel.
-
-    Raises:
-        TooLarge: more samples than memory should hold for that many segments.
     """
-    check_cells(n_samples, n_segments)
     # lime is reproduced bit for bit, and with it the generator that numpy calls legacy
     generator = np.random.RandomState(seed)
+    most = _CHUNK if n_channels == 1 else _CHUNK // 2  # three draws a sample instead of one
+    rows = min(most, max(1, _CHUNK_CELLS // n_segments))
+    parts = [slice(at, min(at + rows, n_samples)) for at in range(0, n_samples, rows)]
     if n_channels > 1:
-        return _removals_by_channel(generator, n_segments // n_channels, n_channels, n_samples)
-    return _SAMPLERS[kind](generator, n_segments, n_samples)
+        return _removals_by_channel(generator, n_segments // n_channels, n_channels, parts)
+    return _SAMPLERS[kind](generator, n_segments, parts)
 
 
 def distinct_masks(masks: Array) -> tuple[Array, Array]:
@@ -95,47 +113,68 @@ def distinct_masks(masks: Array) -> tuple[Array, Array]:
     A model says the same of the same input, so that each need run once only; short sentences repeat
     most of their masks.
     """
-    packed = np.packbits(masks, axis=1)
-    rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
-    _, first, index = np.unique(rows, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(order.size)
-    return masks[first[order]], rank[index]
+    runs = _numbered(masks, {})
+    return masks[_first(runs)], runs
 
 
-def _halves(generator: np.random.RandomState, n_segments: int, n_samples: int) -> Array:
+def _numbered(masks: Array, seen: dict[bytes, int]) -> Array:
+    """Of each mask which one it is of those seen, int64 [m]; what is new is numbered on."""
+    packed = np.ascontiguousarray(np.packbits(masks, axis=1))
+    rows: list[bytes] = packed.view(f"V{packed.shape[1]}").ravel().tolist()
+    return np.array([seen.setdefault(row, len(seen)) for row in rows], dtype=np.int64)
+
+
+def _first(runs: Array) -> Array:
+    """Where each number stands for the first time."""
+    return np.flatnonzero(np.diff(np.maximum.accumulate(runs), prepend=-1))
+
+
+def _halves(
+    generator: np.random.RandomState, n_segments: int, parts: Sequence[slice]
+) -> Iterator[Array]:
     """As lime_image: each segment is kept with probability one half."""
-    drawn = generator.randint(0, 2, n_samples * n_segments)
-    masks: Array = drawn.reshape(n_samples, n_segments) == 1
-    masks[0] = True
-    return masks
+    for part in parts:
+        n_rows = part.stop - part.start
+        masks = generator.randint(0, 2, n_rows * n_segments).reshape(n_rows, n_segments) == 1
+        masks[0] |= part.start == 0
+        yield masks
 
 
-def _removals(generator: np.random.RandomState, n_segments: int, n_samples: int) -> Array:
+def _removals(
+    generator: np.random.RandomState, n_segments: int, parts: Sequence[slice]
+) -> Iterator[Array]:
     """As lime_text: how many are removed is uniform from 1 to all, then which ones."""
-    sizes = generator.randint(1, n_segments + 1, n_samples - 1)
-    masks = np.ones((n_samples, n_segments), dtype=bool)
-    for row, size in zip(masks[1:], sizes, strict=True):
-        # choice(replace=False) is the head of a permutation; asking for that is four times as fast
-        row[generator.permutation(n_segments)[:size]] = False
-    return masks
+    sizes = _sizes(generator, n_segments, parts[-1].stop)
+    for part in parts:
+        masks = np.ones((part.stop - part.start, n_segments), dtype=bool)
+        for row, size in zip(masks, sizes[part], strict=True):
+            if size:  # the head of a permutation is choice(replace=False), four times as fast
+                row[generator.permutation(n_segments)[:size]] = False
+        yield masks
 
 
 def _removals_by_channel(
-    generator: np.random.RandomState, n_slices: int, n_channels: int, n_samples: int
-) -> Array:
+    generator: np.random.RandomState, n_slices: int, n_channels: int, parts: Sequence[slice]
+) -> Iterator[Array]:
     """As Lime-For-Time of several signals: some slices are removed, in some of the channels."""
-    sizes = generator.randint(1, n_slices + 1, n_samples - 1)
-    masks = np.ones((n_samples, n_channels, n_slices), dtype=bool)
-    for row, size in zip(masks[1:], sizes, strict=True):
-        slices = generator.permutation(n_slices)[:size]
-        n_chosen = generator.randint(1, n_channels + 1)
-        channels = generator.permutation(n_channels)[:n_chosen]
-        row[np.ix_(channels, slices)] = False
-    return masks.reshape(n_samples, n_channels * n_slices)
+    sizes = _sizes(generator, n_slices, parts[-1].stop)
+    for part in parts:
+        masks = np.ones((part.stop - part.start, n_channels, n_slices), dtype=bool)
+        for row, size in zip(masks, sizes[part], strict=True):
+            if size:
+                slices = generator.permutation(n_slices)[:size]
+                n_chosen = generator.randint(1, n_channels + 1)
+                channels = generator.permutation(n_channels)[:n_chosen]
+                row[np.ix_(channels, slices)] = False
+        yield masks.reshape(len(masks), n_channels * n_slices)
 
 
-_SAMPLERS: Mapping[Kind, Callable[[np.random.RandomState, int, int], Array]] = MappingProxyType(
+def _sizes(generator: np.random.RandomState, n_most: int, n_samples: int) -> Array:
+    """How many each sample removes, at least one; the first, the unperturbed row, none."""
+    return np.append(0, generator.randint(1, n_most + 1, n_samples - 1))
+
+
+_Sampler = Callable[[np.random.RandomState, int, Sequence[slice]], Iterator[Array]]
+_SAMPLERS: Mapping[Kind, _Sampler] = MappingProxyType(
     {"image": _halves, "tokens": _removals, "series": _removals, "tabular": _halves}
 )

@@ -6,7 +6,7 @@ is drawn by how often it occurred. What the linear model sees of a record is, of
 whether it stands in the explained record's bin, or holds its category.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "Drawn",
     "conditions",
     "draw_records",
+    "drawing_records",
     "record_names",
     "typical_record",
     "unseen",
@@ -27,6 +28,9 @@ __all__ = [
 
 _NO_SPREAD = 1e-11
 """Added by lime to the deviation of each bin, so that no bin has none."""
+
+_CHUNK = 10_000
+"""Numbers of a column drawn in one go: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,20 @@ class Drawn:
 def draw_records(
     columns: Sequence[Column], record: Array, n_samples: int, seed: int, *, discretise: bool
 ) -> Drawn:
-    """Draw records around one.
+    """Draw records as `drawing_records`, without a pause."""
+    steps = drawing_records(columns, record, n_samples, seed, discretise=discretise)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            drawn: Drawn = end.value
+            return drawn
+
+
+def drawing_records(
+    columns: Sequence[Column], record: Array, n_samples: int, seed: int, *, discretise: bool
+) -> Generator[int, None, Drawn]:
+    """Draw records around one; of many, yields now and then how many numbers are drawn.
 
     Args:
         columns: f of them, of the training data.
@@ -68,7 +85,7 @@ def draw_records(
     row = record.astype(np.float64)
     generator = np.random.RandomState(seed)
     if discretise:
-        return _binned(columns, row, n_samples, generator)
+        return (yield from _binned(columns, row, n_samples, generator))
     return _normal(columns, row, n_samples, generator)
 
 
@@ -122,7 +139,7 @@ def typical_record(columns: Sequence[Column]) -> Array:
 
 def _binned(
     columns: Sequence[Column], row: Array, n_samples: int, generator: np.random.RandomState
-) -> Drawn:
+) -> Generator[int, None, Drawn]:
     chosen = [_choose(column, n_samples, generator) for column in columns]
     records, design = np.empty((2, n_samples, len(columns)))
     for at, (column, picked) in enumerate(zip(columns, chosen, strict=True)):
@@ -130,8 +147,11 @@ def _binned(
             records[:, at], design[:, at] = _category(column, picked, row[at])
         else:
             design[:, at] = picked == _bin(column, row[at])
-            # lime draws none for the explained record
-            records[1:, at] = _within(column, picked[1:], generator)
+            for start in range(1, n_samples, _CHUNK):  # lime draws none for the explained record
+                part = slice(start, start + _CHUNK)
+                records[part, at] = _within(column, picked[part], generator)
+                if n_samples > _CHUNK:
+                    yield at * n_samples + start
     records[0], design[0] = row, 1.0
     return Drawn(records, design)
 

@@ -50,6 +50,8 @@ __all__ = ["finite", "gradient_warnings", "map_warnings", "named", "numbers", "t
 SATURATED = 0.9999
 """A probability from which perturbations can hardly be told apart in float32."""
 
+_UNMOVED = "nothing in the input moves the target"
+
 
 def trust_record(
     options: Options,
@@ -95,12 +97,13 @@ def named(features: Sequence[str]) -> dict[str, Json]:
     return {"features": list(features)} if features else {}
 
 
-def map_warnings(values: Array, cure: str = "") -> list[str]:
+def map_warnings(values: Array, cure: str = "", *, empty: str = _UNMOVED) -> list[str]:
     """What any map may have to be warned of: no numbers, nothing in it, or the same everywhere.
 
     Args:
         values: of the map.
         cure: what to do about the same value everywhere, where the method knows it.
+        empty: what it means that every value is zero.
     """
     # Either end is NaN where a value is.
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
@@ -111,7 +114,7 @@ def map_warnings(values: Array, cure: str = "") -> list[str]:
             "model's arithmetic or its derivative has no number"
         ]
     if low == high == 0:
-        return ["empty: every value is zero, nothing in the input moves the target"]
+        return [f"empty: every value is zero, {empty}"]
     if values.size > 1 and high - low <= 1e-12 * max(-low, high):
         hint = f"; {cure}" if cure else ""
         return [f"constant: every position has the same value, the map shows no place{hint}"]

@@ -6,8 +6,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from candor.render.canvas import Canvas, Colour, Raster, fitted
+from candor.render.canvas import Canvas, Colour, Raster
 from candor.render.legend import draw_legend, legend_height, number
+from candor.render.letters import fitted
 from candor.render.scale import scale_of, style_of
 from candor.result import Attribution
 
@@ -60,10 +61,14 @@ def draw_bars(
     values = attribution.values
     if values.shape != (len(names),):
         raise ValueError(f"{len(names)} names for values of shape {list(values.shape)}")
+    if len(names) > max_bars:
+        left_out = f"{max_bars} of {len(names)} features, those with the largest values"
+        caption = f"{caption}\n{left_out}"
     scale = scale_of(values, style_of(attribution.method), on_paper=True)
     order = np.argsort(-np.abs(values), kind="stable")[:max_bars]
     below = len(order) * _LINE + 2 * _PAD
     sheet = canvas(width, below + legend_height(width, caption))
+    sheet.title = caption
     left, right = width * 2 // 5, width - _PAD - _NUMBER
     zero = (left + right) / 2 if scale.signed else float(left)
     for line, feature in enumerate(order):

@@ -6,11 +6,14 @@ from typing import Literal, Protocol, TypeAlias
 from xml.sax.saxutils import escape
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
+from candor.render.letters import lettering
+from candor.render.shown import shown
 from candor.result import Array
 
-__all__ = ["PAPER", "Anchor", "Box", "Canvas", "Colour", "Raster", "Vector", "fitted", "lettering"]
+__all__ = ["PAPER", "Anchor", "Box", "Canvas", "Colour", "Raster", "Vector", "png"]
 
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -25,23 +28,11 @@ _FINE = 2  # pixels of a raster are drawn in so many parts a side, which smooths
 _STOPS = 17
 
 
-def lettering(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface in a height of `size` pixels."""
-    return ImageFont.load_default(size)
-
-
-def fitted(text: str, size: float, width: float) -> str:
-    """The text, cut with an ellipsis where it would be wider than `width` pixels."""
-    font = lettering(size)
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
 class Canvas(Protocol):
     """What drawings draw with."""
+
+    title: str
+    """What is drawn, for whoever cannot see it; a PNG and an SVG carry it along."""
 
     @property
     def width(self) -> int:
@@ -76,6 +67,7 @@ class Raster:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
+        self.title = ""
         self._image = Image.new("RGB", (width * _FINE, height * _FINE), PAPER)
         self._pen = ImageDraw.Draw(self._image)
 
@@ -95,7 +87,8 @@ class Raster:
     ) -> None:
         """One line of text."""
         fine = (at[0] * _FINE, at[1] * _FINE)
-        self._pen.text(fine, text, colour, lettering(size * _FINE), anchor)
+        text = shown(text)
+        self._pen.text(fine, text, colour, lettering(size * _FINE, text), anchor)
 
     def ramp(self, box: Box, colours: Array) -> None:
         """Colours, uint8 [n, 3], flowing into each other from left to right."""
@@ -111,9 +104,22 @@ class Raster:
 
     def encoded(self) -> bytes:
         """A PNG file."""
-        file = io.BytesIO()
-        self.image.save(file, "png", compress_level=6)
-        return file.getvalue()
+        return png(self.image, self.title)
+
+
+def png(image: Image.Image, title: str, level: int = 6) -> bytes:
+    """A PNG file that says what it shows, under the keyword that PNG has for that.
+
+    Args:
+        image: to be written.
+        title: what it shows.
+        level: of compression, 0..9.
+    """
+    about = PngInfo()
+    about.add_itxt("Description", shown(title))
+    file = io.BytesIO()
+    image.save(file, "png", compress_level=level, pnginfo=about)
+    return file.getvalue()
 
 
 class Vector:
@@ -121,6 +127,7 @@ class Vector:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
+        self.title = ""
         self._parts: list[str] = []
         self._n_ramps = 0
         self.box((0, 0, width, height), PAPER)
@@ -147,9 +154,7 @@ class Vector:
         place = f'x="{_number(at[0])}" y="{_number(at[1] + down * size)}"'
         towards = {"l": "start", "m": "middle", "r": "end"}[anchor[0]]
         style = f'font-size="{_number(size)}" fill="{_hex(colour)}" text-anchor="{towards}"'
-        # XML has no word for most control characters
-        safe = escape("".join(letter if letter.isprintable() else " " for letter in text))
-        self._parts.append(f"<text {place} {style}>{safe}</text>")
+        self._parts.append(f"<text {place} {style}>{_written(text)}</text>")
 
     def ramp(self, box: Box, colours: Array) -> None:
         """Colours, uint8 [n, 3], flowing into each other from left to right."""
@@ -169,8 +174,16 @@ class Vector:
     def encoded(self) -> bytes:
         """An SVG file, UTF-8."""
         size = f'width="{self.width}" height="{self.height}"'
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif">'
-        return "\n".join([head, *self._parts, "</svg>", ""]).encode()
+        seen = f'viewBox="0 0 {self.width} {self.height}" role="img"'
+        name = "http://www.w3.org/2000/svg"
+        head = f'<svg xmlns="{name}" {size} {seen} font-family="sans-serif">'
+        title = f"<title>{_written(self.title)}</title>"
+        return "\n".join([head, title, *self._parts, "</svg>", ""]).encode()
+
+
+def _written(text: str) -> str:
+    """As XML: it has no word for most control characters."""
+    return escape("".join(letter if letter.isprintable() else " " for letter in shown(text)))
 
 
 def _number(value: float) -> str:

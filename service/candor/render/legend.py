@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from candor.render.canvas import Canvas, Raster, fitted, lettering
+from candor.render.canvas import Canvas, Raster
+from candor.render.letters import lettering, wrapped
 from candor.render.scale import Scale
 
 __all__ = ["draw_legend", "footer", "legend_height", "number"]
@@ -15,7 +16,7 @@ _STEPS = 256
 def legend_height(width: int, caption: str) -> int:
     """How much room the strip takes below a drawing of this width."""
     size, pad = _sizes(width)
-    return size + 3 * pad + size + len(_lines(caption)) * (size + pad)
+    return size + 3 * pad + size + len(_lines(caption, width)) * (size + pad)
 
 
 def draw_legend(canvas: Canvas, top: float, scale: Scale, caption: str) -> None:
@@ -35,26 +36,25 @@ def draw_legend(canvas: Canvas, top: float, scale: Scale, caption: str) -> None:
     if scale.signed:
         middle = (left + right) / 2
         canvas.text((middle, y), "0", size, _INK, "ma")
-        for word, taken, edge in (
-            ("speaks against", low, left),
-            ("speaks for", high, right),
-        ):
-            _between(canvas, y, size, word=word, taken=taken, ends=(edge, middle))
-    for line in _lines(caption):
+        _sides(canvas, y, size, taken=(low, high), ends=(left, right))
+    for line in _lines(caption, canvas.width):
         y += size + pad
-        canvas.text((left, y), fitted(line, size, right - left), size, _INK, "la")
+        canvas.text((left, y), line, size, _INK, "la")
 
 
-def _between(
-    canvas: Canvas, y: float, size: int, *, word: str, taken: str, ends: tuple[float, float]
+def _sides(
+    canvas: Canvas, y: float, size: int, *, taken: tuple[str, str], ends: tuple[float, float]
 ) -> None:
-    """Write a word between the number at an end of the scale and its middle, if there is room."""
-    edge, middle = ends
+    """Say which side is which, between the numbers at the ends and the zero: both words or none."""
     font = lettering(size)
-    free = abs(middle - edge) - font.getlength(taken) - size
-    if font.getlength(word) + size <= free:
-        inwards = 1 if middle > edge else -1
-        canvas.text((middle - inwards * (size / 2 + free / 2), y), word, size, _SOFT, "ma")
+    half = (ends[1] - ends[0]) / 2
+    words = ("speaks against", "speaks for")
+    free = [half - font.getlength(number) - size for number in taken]
+    if any(font.getlength(word) + size > room for word, room in zip(words, free, strict=True)):
+        return
+    middle = (ends[0] + ends[1]) / 2
+    for word, room, inwards in zip(words, free, (1, -1), strict=True):
+        canvas.text((middle - inwards * (size / 2 + room / 2), y), word, size, _SOFT, "ma")
 
 
 def footer(image: Image.Image, scale: Scale, caption: str) -> Image.Image:
@@ -69,7 +69,7 @@ def footer(image: Image.Image, scale: Scale, caption: str) -> Image.Image:
 
 def number(value: float) -> str:
     """Three significant digits, without the noise of trailing zeros."""
-    return f"{value:.3g}"
+    return f"{value or 0.0:.3g}"  # and not -0
 
 
 def _sizes(width: int) -> tuple[int, int]:
@@ -78,5 +78,6 @@ def _sizes(width: int) -> tuple[int, int]:
     return size, size // 2
 
 
-def _lines(caption: str) -> list[str]:
-    return [line for line in caption.splitlines() if line]
+def _lines(caption: str, width: int) -> list[str]:
+    size, pad = _sizes(width)
+    return [part for line in caption.splitlines() for part in wrapped(line, size, width - 2 * pad)]

@@ -3,12 +3,12 @@
 The picture's own pixels keep their place: what explains them (legend, caption) stands below.
 """
 
-import io
 import sys
 
 import numpy as np
 from PIL import Image
 
+from candor.render.canvas import png
 from candor.render.legend import footer
 from candor.render.placement import covered, place, scaled_view
 from candor.render.scale import Scale, scale_of, style_of
@@ -32,6 +32,7 @@ def overlay_png(
     *,
     opacity: float = 0.5,
     caption: str = "",
+    least_width: int = 1,
 ) -> bytes:
     """Draw the attribution on the picture, with a legend below, as PNG.
 
@@ -41,13 +42,14 @@ def overlay_png(
             channels is drawn.
         view: where the model looked; None where it saw all of the picture.
         opacity: weight of the map over the picture, 0..1.
-        caption: a line below the legend; the target and its probability, usually.
+        caption: lines below the legend; the target and its probability, usually.
+        least_width: a narrower picture is drawn larger, each pixel as a square, so that there is
+            room for a legend.
     """
-    file = io.BytesIO()
-    overlay(picture, attribution, view, opacity=opacity, caption=caption).save(
-        file, "png", compress_level=1
+    drawn = overlay(
+        picture, attribution, view, opacity=opacity, caption=caption, least_width=least_width
     )
-    return file.getvalue()
+    return png(drawn, caption, level=1)
 
 
 def overlay(
@@ -57,9 +59,10 @@ def overlay(
     *,
     opacity: float = 0.5,
     caption: str = "",
+    least_width: int = 1,
 ) -> Image.Image:
     """As `overlay_png`, not yet encoded."""
-    image = _bounded(_opened(picture))
+    image = _bounded(_opened(picture), least_width)
     view = view or ImageView(image.width, image.height, (0.0, 0.0, image.width, image.height))
     view = scaled_view(view, image.width, image.height)
     values = _flat(attribution.values)
@@ -81,11 +84,13 @@ def _opened(picture: bytes | Array) -> Image.Image:
     return Image.fromarray(picture)
 
 
-def _bounded(image: Image.Image) -> Image.Image:
+def _bounded(image: Image.Image, least_width: int) -> Image.Image:
     ratio = MAX_SIDE / max(image.size)
-    if ratio >= 1:
-        return image
-    return image.resize((max(1, round(image.width * ratio)), max(1, round(image.height * ratio))))
+    if ratio < 1:
+        return image.resize([max(1, round(side * ratio)) for side in image.size])
+    larger = min(-(-least_width // image.width), int(ratio))
+    size = image.width * larger, image.height * larger
+    return image if larger == 1 else image.resize(size, Image.Resampling.NEAREST)
 
 
 def _flat(values: Array) -> Array:

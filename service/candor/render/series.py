@@ -7,8 +7,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from candor.render.canvas import PAPER, Box, Canvas, Colour, Raster, fitted
-from candor.render.legend import draw_legend, legend_height
+from candor.render.canvas import PAPER, Box, Canvas, Colour, Raster
+from candor.render.legend import draw_legend, legend_height, number
+from candor.render.letters import fitted
 from candor.render.scale import Scale, scale_of, style_of
 from candor.result import Array, Attribution
 
@@ -16,8 +17,10 @@ __all__ = ["draw_series", "series_picture"]
 
 _GRID: Colour = (215, 215, 215)
 _INK: Colour = (30, 30, 30)
+_SOFT: Colour = (110, 110, 110)
 _BAND, _CURVE, _PAD = 28, 150, 8
 _NAMES, _LETTERS, _GAP = 96, 12, 5  # the names of channels: width of all, height, space around
+_AXIS, _STEPS = 52, 16  # room for the numbers beside the curves, and below the bands
 _LEAST_BAND, _MOST_BANDS = 10, 240  # height of one of many bands, and of all of them together
 _WASH = 0.35  # how much of a step's colour stands behind the curves
 
@@ -40,7 +43,7 @@ def draw_series(
     width: int = 640,
     caption: str = "",
 ) -> _Sheet:
-    """Draw a map over time.
+    """Draw a map over time: steps are counted from 0.
 
     Args:
         canvas: makes the sheet: pixels or SVG.
@@ -58,8 +61,10 @@ def draw_series(
     above = 0 if series is None else _CURVE
     each = _BAND if n_bands == 1 else int(np.clip(_MOST_BANDS // n_bands, _LEAST_BAND, _BAND))
     below = above + each * n_bands
-    left = _NAMES if n_bands > 1 and len(names) == n_bands else 0
-    sheet = canvas(width, below + legend_height(width, caption))
+    named = n_bands > 1 and len(names) == n_bands
+    left = _NAMES if named else 0 if series is None else _AXIS
+    sheet = canvas(width, below + _STEPS + legend_height(width, caption))
+    sheet.title = caption
     cells = _by_cell(bands, width - left)
     if series is not None:
         _draw_band(sheet, (left, 0, width, above), _washed(scale, _strongest(cells)))
@@ -67,11 +72,12 @@ def draw_series(
     for at, band in enumerate(cells.T):
         top = above + at * each
         _draw_band(sheet, (left, top, width, top + each), scale.colours(band))
-        if left:
+        if named:
             size = min(each - 1, _LETTERS)
             name = fitted(names[at], size, left - 2 * _GAP)
             sheet.text((left - _GAP, top + each / 2), name, size, _INK, "rm")
-    draw_legend(sheet, below, scale, caption)
+    _draw_steps(sheet, left, below, len(bands))
+    draw_legend(sheet, below + _STEPS, scale, caption)
     return sheet
 
 
@@ -106,6 +112,17 @@ def _draw_band(sheet: Canvas, box: Box, colours: Array) -> None:
         sheet.box((left + start * each, top, left + end * each, bottom), (red, green, blue))
 
 
+def _draw_steps(sheet: Canvas, left: float, top: float, n_steps: int) -> None:
+    """The numbers of the first and the last step below them."""
+    y = top + _STEPS / 2 + 1
+    each = (sheet.width - left) / n_steps
+    inside = min(max(each / 2, _GAP), 3 * _GAP)
+    sheet.text((left + inside, y), "0", _LETTERS, _SOFT, "lm")
+    sheet.text(((left + sheet.width) / 2, y), "step", _LETTERS, _SOFT, "mm")
+    if n_steps > 1:
+        sheet.text((sheet.width - inside, y), str(n_steps - 1), _LETTERS, _SOFT, "rm")
+
+
 def _draw_curves(sheet: Canvas, series: Array, left: float) -> None:
     low, high = float(series.min(initial=0.0)), float(series.max(initial=0.0))
     extent = high - low or 1.0
@@ -115,6 +132,11 @@ def _draw_curves(sheet: Canvas, series: Array, left: float) -> None:
 
     sheet.line([(left, height(0.0)), (sheet.width, height(0.0))], _GRID, 1)
     at = left + (np.arange(len(series)) + 0.5) * (sheet.width - left) / len(series)
+    if left:
+        for value in dict.fromkeys((high, 0.0, low)):
+            if value in (high, low) or min(high, -low) > extent / 6:  # or numbers would overlap
+                place = (left - _GAP, height(value))
+                sheet.text(place, number(value), _LETTERS, _SOFT, "rm")
     for channel in series.T:
         points = [(float(x), height(float(y))) for x, y in zip(at, channel, strict=True)]
         sheet.line(points, _INK, 1.5 if series.shape[1] == 1 else 0.75)

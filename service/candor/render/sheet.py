@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from candor.render.canvas import fitted, lettering
+from candor.render.letters import fitted, lettering
 
 __all__ = ["Strip", "contact_sheet"]
 

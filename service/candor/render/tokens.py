@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from candor.render.scale import Scale, scale_of, style_of
+from candor.render.shown import shown
 from candor.result import Array, TextView
 
 __all__ = ["coloured_text", "feature_table", "token_table"]
@@ -24,7 +25,7 @@ _FOR, _AGAINST = Style(color="#d0402b"), Style(color="#3f6fe0")
 def coloured_text(text: str, view: TextView, method: str, values: Array) -> Text:
     """The text as it was sent, each token on the colour of its value; float [t]."""
     scale = scale_of(values, style_of(method), on_paper=True)
-    drawn = Text(text)
+    drawn = Text(shown(text))
     for (start, end), value in zip(view.offsets, values, strict=False):
         drawn.stylize(_paint(scale, float(value)), start, end)
     return drawn
@@ -69,9 +70,9 @@ def _bar_table(
         table.add_column(method, min_width=2 * _HALF + 1 if scale.signed else _HALF, no_wrap=True)
         table.add_column("", justify="right")
     for row in rows:
-        cells: list[Text] = [Text(names[row])]
+        cells: list[Text] = [Text(shown(names[row]))]
         for method, scale in scales.items():
-            value = float(values[method][row])
+            value = float(values[method][row]) or 0.0  # and not -0
             cells += [_bar(scale, value), Text(f"{value:+.3g}" if scale.signed else f"{value:.3g}")]
         table.add_row(*cells)
     if len(rows) < len(names):

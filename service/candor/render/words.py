@@ -1,13 +1,13 @@
 """A text with each token on the colour of its value, as a picture; in a terminal: `tokens`."""
 
-import io
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from candor.render.canvas import fitted, lettering
+from candor.render.canvas import png
 from candor.render.legend import footer
+from candor.render.letters import fitted, lettering
 from candor.render.scale import Scale, scale_of, style_of
 from candor.result import Array, Attribution, TextView
 
@@ -30,14 +30,17 @@ def words_picture(
         caption: lines below the legend.
     """
     scale = scale_of(attribution.values, style_of(attribution.method), on_paper=True)
-    tokens = [text[start:end] for start, end in view.offsets]
-    pen, font = ImageDraw.Draw(Image.new("RGB", (1, 1))), lettering(_SIZE)
-    tokens = [fitted(token, _SIZE, width - 2 * _PAD - 2 * _GAP) for token in tokens]
-    places = list(_places([pen.textlength(token, font) for token in tokens], width))
+    tokens = [
+        fitted(text[start:end], _SIZE, width - 2 * _PAD - 2 * _GAP) for start, end in view.offsets
+    ]
+    fonts = [lettering(_SIZE, token) for token in tokens]
+    lengths = [font.getlength(token) for token, font in zip(tokens, fonts, strict=True)]
+    places = list(_places(lengths, width))
     height = (places[-1][1] if places else 0) + _LINE + _PAD
     image = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(image)
-    for token, (x, y, across), value in zip(tokens, places, attribution.values, strict=False):
+    rows = zip(tokens, fonts, places, attribution.values, strict=False)
+    for token, font, (x, y, across), value in rows:
         paper, ink = _paint(scale, value)
         pen.rectangle([x, y + 2, x + across, y + _LINE - 4], paper)
         pen.text((x + _GAP, y + _LINE // 2 - 1), token, ink, font, "lm")
@@ -46,9 +49,7 @@ def words_picture(
 
 def words_png(text: str, view: TextView, attribution: Attribution, *, caption: str = "") -> bytes:
     """As `words_picture`, as a PNG file."""
-    file = io.BytesIO()
-    words_picture(text, view, attribution, caption=caption).save(file, "png")
-    return file.getvalue()
+    return png(words_picture(text, view, attribution, caption=caption), caption)
 
 
 def _places(lengths: list[float], width: int) -> Iterator[tuple[float, int, float]]:

@@ -54,7 +54,7 @@ class Outline:
     """What is known of a plan whose graph, and with it the weights, need not be in memory.
 
     Attributes:
-        activation: what turns scores into probabilities.
+        activation: what turns scores into probabilities; none: they are probabilities.
         ends_in: as `Plan`.
         input: the graph input that is explained.
         rebuilds: whether the model's own output is of the type of scores.
@@ -78,14 +78,16 @@ class Outline:
         if raw is None or self.ends_in != "none":
             return None
         score = raw.astype(np.float32)
+        applied = self.activation
         if self.anatomy.n_classes == 1:
-            score = np.concatenate([-score, score], axis=1)
-        applied = "sigmoid" if self.anatomy.n_classes == 1 else self.activation
+            rest = 1 - score if applied == "none" else -score
+            score = np.concatenate([rest, score], axis=1)
+            applied = "none" if applied == "none" else "sigmoid"
         return Scores(score, _ACTIVATIONS[applied](score))
 
     def outputs_from(self, scores: Scores) -> dict[str, Array] | None:
         """The model's own output from scores; None where they do not hold it."""
-        own = {"none": scores.score, self.activation: scores.probability}
+        own: dict[str, Array] = {"none": scores.score, self.activation: scores.probability}
         found = own.get(self.ends_in)
         if found is None or not self.rebuilds:
             return None
@@ -95,9 +97,15 @@ class Outline:
 
 
 def plan_explanations(
-    proto: ModelProto, manifest: Manifest, tokenizer: Tokenizer | None, output: str | None
+    proto: ModelProto,
+    manifest: Manifest,
+    tokenizer: Tokenizer | None,
+    output: str | None,
+    distributions: frozenset[str] = frozenset(),
 ) -> Plan:
     """Prepare a model for compilation.
+
+    `distributions` are the outputs that are probabilities, as running the model tells.
 
     Raises:
         Unsupported: it may well predict, but is of a form that cannot be explained.
@@ -124,7 +132,7 @@ def plan_explanations(
     blueprint = Blueprint(
         graph=graph,
         anatomy=found,
-        activation=_activation(manifest, found.activation, found.n_classes),
+        activation=_activation(manifest, found, distributions),
         kind=geometry.kind,
         channel_axis=geometry.channel_axis,
         input=name,
@@ -145,12 +153,14 @@ def _anatomy(graph: Graph, manifest: Manifest, output: str | None) -> Anatomy:
         raise InvalidModel(f"model.toml: {error.message}") from error
 
 
-def _activation(manifest: Manifest, ends_in: str, n_classes: int) -> Activation:
+def _activation(manifest: Manifest, found: Anatomy, distributions: frozenset[str]) -> Activation:
     if manifest.activation in ("softmax", "sigmoid"):
         return manifest.activation
-    if ends_in in ("softmax", "sigmoid"):
-        return "softmax" if ends_in == "softmax" else "sigmoid"
-    return "sigmoid" if n_classes == 1 else "softmax"
+    if found.activation in ("softmax", "sigmoid"):
+        return "softmax" if found.activation == "softmax" else "sigmoid"
+    if manifest.activation == "none" or found.output in distributions:
+        return "none"
+    return "sigmoid" if found.n_classes == 1 else "softmax"
 
 
 def _check_labels(manifest: Manifest, n_classes: int) -> None:
@@ -178,4 +188,8 @@ def _sigmoid(score: Array) -> Array:
     return risen
 
 
-_ACTIVATIONS = {"softmax": _softmax, "sigmoid": _sigmoid}
+def _none(score: Array) -> Array:
+    return score
+
+
+_ACTIVATIONS = {"softmax": _softmax, "sigmoid": _sigmoid, "none": _none}

@@ -1,8 +1,9 @@
-"""One row with windows covered, one after the other: only what a window can reach is run again."""
+"""One row with windows covered, some in a run: only what a window can reach is run again."""
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from threading import Lock
 from typing import Final, TypeAlias
 
@@ -15,8 +16,8 @@ from candor.runtime.kept import Build, Lender
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.gradient import BASELINE
 from candor.runtime.programs.heads import PROBABILITY, SCORE
-from candor.runtime.programs.recompute import Places, Recipe, recomputation
-from candor.runtime.programs.splice import INDICES, LENGTHS
+from candor.runtime.programs.indices import INDICES, LENGTHS, Places
+from candor.runtime.programs.recompute import Recipe, recomputation
 
 __all__ = ["Covered", "Covering"]
 
@@ -33,7 +34,10 @@ _WORTH: Final = 0.85
 _FEWEST: Final = 4
 _MOST_BYTES: Final = 128 * 2**20
 _COUNTED: Final = 256
-_AT_ONCE: Final = 256
+_AHEAD: Final = 256
+"""Windows whose places are made at once."""
+_AT_ONCE: Final = 4
+"""Windows of a run at most: they share what its operators take, and weights while they are near."""
 
 
 class Covering:
@@ -78,7 +82,7 @@ class Covering:
             return None
         try:
             row = _Row(self._recipe, windows, run, {input_name: x}, baseline)
-            row(windows[:1])  # a program that does not compile is found out here
+            row(windows[:2])  # a program that does not compile, or take several, is found out here
         except CandorError as error:
             _LOG.debug("%s: windows are run whole: %s", self._lender.model, error.message)
             return None
@@ -107,32 +111,52 @@ class _Row:
         self._whole = Scores(found[SCORE], found[PROBABILITY])
         shared = {name: found[name] for name in recipe.contexts}
         self._shared = shared | {BASELINE: recipe.matrix(baseline)}
-        self._places = {window.tobytes(): place for place, window in enumerate(windows)}
-        self._ahead: tuple[int, list[Places]] = (-1, [])
+        self._numbers = {window.tobytes(): number for number, window in enumerate(windows)}
+        self._ahead: tuple[int, Places | None] = (-1, None)
+        self._at_once = 1 if recipe.one_by_one else _AT_ONCE
 
     def __call__(self, windows: Array) -> Scores:
-        filled = np.all(windows[:, 0] < windows[:, 1], axis=1).tolist()
-        each = [
-            self._window(self._of(window)) if covers else self._whole
-            for window, covers in zip(windows, filled, strict=True)
-        ]
+        each = [self._runs(run) for run in self._parts(windows)]
         return Scores(
             np.concatenate([scores.score for scores in each]),
             np.concatenate([scores.probability for scores in each]),
         )
 
-    def _of(self, window: Array) -> Places:
-        block, place = divmod(self._places[window.tobytes()], _AT_ONCE)
-        if self._ahead[0] != block:
-            some = self._windows[block * _AT_ONCE : (block + 1) * _AT_ONCE]
-            self._ahead = block, self._recipe.places((some[:, 0], some[:, 1]))
-        return self._ahead[1][place]
+    def _parts(self, windows: Array) -> Iterator[list[int]]:
+        """Cut into runs, by their numbers; -1: nothing is covered."""
+        filled = np.all(windows[:, 0] < windows[:, 1], axis=1).tolist()
+        numbers = [
+            self._numbers[window.tobytes()] if covers else -1
+            for window, covers in zip(windows, filled, strict=True)
+        ]
+        for _, block in groupby(numbers, key=lambda number: number // _AHEAD):
+            some = list(block)
+            n_runs = -(-len(some) // self._at_once)
+            size = -(-len(some) // n_runs)  # five are three and two, not four and one
+            for start in range(0, len(some), size):
+                yield some[start : start + size]
 
-    def _window(self, places: Places) -> Scores:
-        fed = self._recipe.fed(places)
+    def _runs(self, numbers: list[int]) -> Scores:
+        """Of windows of one block."""
+        block = numbers[0] // _AHEAD
+        if block < 0:
+            whole, n = self._whole, len(numbers)
+            return Scores(
+                np.repeat(whole.score, n, axis=0), np.repeat(whole.probability, n, axis=0)
+            )
+        places = self._places(block)
+        fed = self._recipe.feeder.fed(places, [number % _AHEAD for number in numbers])
         shared = {**self._shared, INDICES: fed[INDICES]}
         found = self._run(("recompute",), _again, {LENGTHS: fed[LENGTHS]}, shared)
         return Scores(found[SCORE], found[PROBABILITY])
+
+    def _places(self, block: int) -> Places:
+        known, places = self._ahead
+        if places is None or known != block:
+            some = self._windows[block * _AHEAD : (block + 1) * _AHEAD]
+            places = self._recipe.places((some[:, 0], some[:, 1]))
+            self._ahead = block, places
+        return places
 
 
 def _first(blueprint: Blueprint) -> ModelProto:

@@ -90,9 +90,11 @@ def _channel_axis(graph: Graph, name: str, kind: Kind, section: InputSection | N
     if kind == "series" and len(shape) == 2:
         return None  # a waveform: one number a step
     last = len(shape) - 2
-    if kind == "image":
-        return last if shape[-1] in _CHANNELS and shape[1] not in _CHANNELS else 0
+    if kind == "image" and (shape[-1] in _CHANNELS) != (shape[1] in _CHANNELS):
+        return last if shape[-1] in _CHANNELS else 0
     axis = _axis_of_features(graph, name, len(shape))
+    if kind == "image":  # sizes that may be either: bands of a satellite, a picture 3 pixels wide
+        return last if axis == len(shape) - 1 else 0
     return last if axis is None else axis - 1
 
 

@@ -58,7 +58,7 @@ class Manifest:
 
     Attributes:
         labels: of the classes, in order; (): classes have numbers only.
-        activation: what turns scores into probabilities; None: as the graph tells.
+        activation: what turns scores into probabilities; none: they are; None: as the graph tells.
         input: how encoded inputs are prepared; None: the model takes tensors only.
     """
 

@@ -18,7 +18,7 @@ from candor.runtime.batches import run_in_batches
 from candor.runtime.brevity import Brevity
 from candor.runtime.budget import Budget
 from candor.runtime.compiled import Compiled
-from candor.runtime.extents import fixed_batch, of_any_rows, zeros_for
+from candor.runtime.extents import fixed_batch, of_any_rows
 from candor.runtime.files import ModelFile, read_model
 from candor.runtime.hazards import find_hazards
 from candor.runtime.joining import Batching, Joining
@@ -216,16 +216,6 @@ class Model:
         """
         return self._subjects.of(output)
 
-    def warm_up(self) -> None:
-        """Run once on zeros, so that the first request does not pay for the first run.
-
-        A model that zeros do not fit (a graph that asks for a longer input, say) stays cold.
-        """
-        try:
-            self._predictor.run(zeros_for(self.inputs))
-        except InvalidInput:
-            return
-
 
 def load_model(folder: Folder, policy: ModelPolicy) -> Model:
     """Load one version of a model and run it once.
@@ -235,6 +225,4 @@ def load_model(folder: Folder, policy: ModelPolicy) -> Model:
     """
     file = read_model(folder.model)
     manifest = load_manifest(folder.manifest)
-    model = Model(ModelId(folder.name, folder.version, file.digest), file, manifest, policy)
-    model.warm_up()
-    return model
+    return Model(ModelId(folder.name, folder.version, file.digest), file, manifest, policy)

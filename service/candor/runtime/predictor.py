@@ -17,6 +17,7 @@ from candor.errors import InvalidModel
 from candor.result import Array, ModelId
 from candor.runtime.blueprints import Plan
 from candor.runtime.budget import Budget, Part, Resident
+from candor.runtime.distributions import distributions_of
 from candor.runtime.files import ModelFile, read_model
 from candor.runtime.session import Session
 
@@ -43,6 +44,7 @@ class Predictor:
     Attributes:
         inputs, outputs: as ONNX Runtime sees them.
         provider: the provider in use: `cuda`, `cpu`, ...
+        distributions: the outputs that are probabilities already.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Predictor:
         open_session: Callable[[ModelProto], Session],
         budget: Budget,
     ) -> None:
-        """Open the session.
+        """Open the session, and run it, so that the first request does not pay for the first run.
 
         Raises:
             InvalidModel: ONNX Runtime cannot load it.
@@ -65,6 +67,7 @@ class Predictor:
             self.inputs = held.session.inputs
             self.outputs = held.session.outputs
             self.provider = held.session.provider
+            self.distributions = distributions_of(held.session)
 
     @property
     def awake(self) -> bool:

@@ -58,10 +58,11 @@ class Subjects:
         Raises:
             InvalidModel: the manifest contradicts the graph.
         """
+        distributions = predictor.distributions
 
         # Bound to neither this object nor the model: a cycle would outlive both.
         def plan_of(proto: ModelProto, output: str | None) -> Plan:
-            return plan_explanations(proto, manifest, tokenizer, output)
+            return plan_explanations(proto, manifest, tokenizer, output, distributions)
 
         self._planned: _Planned = partial(predictor.planned, plan=plan_of)
         self._compiling = compiling

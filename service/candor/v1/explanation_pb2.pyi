@@ -964,7 +964,8 @@ class Attribution(_message.Message):
     """False where a budget cut the work short."""
     overlay_png: _builtins.bytes
     """The map over the picture that was sent, with a legend as a strip below it; only where asked
-    for. A picture whose longer side has more than 2048 pixels is drawn with 2048.
+    for. A picture whose longer side has more than 2048 pixels is drawn with 2048, and one that is
+    less than 200 pixels wide larger, each of its pixels as a square.
     """
     not_explained: _builtins.str
     """Why the row was not explained; empty where it was. Its values are NaN then, every one."""

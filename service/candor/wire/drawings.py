@@ -16,6 +16,7 @@ from candor.render.bars import draw_bars
 from candor.render.canvas import Raster, Vector
 from candor.render.overlay import overlay_png
 from candor.render.series import draw_series
+from candor.render.units import unit_of
 from candor.render.words import words_png
 from candor.render.words_html import words_html
 from candor.result import (
@@ -48,6 +49,8 @@ _MEDIA_TYPES: Mapping[int, str] = MappingProxyType(
     }
 )
 _BARS_WIDTH = 560
+_LEAST_WIDTH = 200
+"""Of a drawing of a picture: a legend can be read from here on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,11 @@ def _sent(payload: Payload, name: str, at: int) -> bytes | str | Array:
 
 
 def caption(trust: Mapping[str, Json], labels: Sequence[str]) -> str:
-    """Say what was explained: `grad_cam: tabby cat rather than espresso, 97.3 %`."""
+    """Say what was explained, and what the numbers are; two lines at most.
+
+    For instance `occlusion: tabby cat rather than espresso` and, below it, `what the score loses
+    where this is covered, mean over windows`.
+    """
     match trust.get("target"):
         case {"plus": int(plus), "minus": int(minus)}:
             target = f"{_name(plus, labels)} rather than {_name(minus, labels)}"
@@ -161,9 +168,8 @@ def caption(trust: Mapping[str, Json], labels: Sequence[str]) -> str:
             target = "?"
     match trust.get("probability"), trust.get("target"):
         case float(probability), {"minus": None}:
-            return f"{trust.get('method')}: {target}, {probability:.1%}"
-        case _:
-            return f"{trust.get('method')}: {target}"
+            target = f"{target} (probability {probability:.1%})"
+    return f"{trust.get('method')}: {target}\n{unit_of(trust)}".strip()
 
 
 def _name(index: int, labels: Sequence[str]) -> str:
@@ -177,7 +183,14 @@ _Drawer = Callable[[Attribution, _Row, str], bytes]
 
 def _on_picture(attribution: Attribution, row: _Row, said: str) -> bytes:
     view = row.view if isinstance(row.view, ImageView) else None
-    return overlay_png(row.sent, attribution, view, opacity=row.opacity, caption=said)
+    return overlay_png(
+        row.sent,
+        attribution,
+        view,
+        opacity=row.opacity,
+        caption=said,
+        least_width=_LEAST_WIDTH,
+    )
 
 
 def _as_page(attribution: Attribution, row: _Row, said: str) -> bytes:

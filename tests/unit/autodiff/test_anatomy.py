@@ -56,6 +56,17 @@ def test_a_mean_and_a_linear_layer_are_a_cam_head(pool, linear):
     assert found.layer == "r"
 
 
+def test_a_head_of_half_precision_between_casts_is_one_too():
+    graph = picture(
+        "p = GlobalAveragePool(r) f = Flatten(p) h = Cast <to = 10>(f) m = MatMul(h, half) "
+        "y = Cast <to = 1>(m)",
+        half=WEIGHT.T.astype(np.float16),
+    )
+    head = anatomy(graph).cam_head
+    assert (head.layer, head.averaged) == ("r", (2, 3))
+    np.testing.assert_array_equal(graph.constant(head.weight), WEIGHT.astype(np.float16))
+
+
 def test_a_point_convolution_after_the_mean_is_linear():
     graph = picture(
         "p = GlobalAveragePool(r) q = Conv(p, w1, b) y = Flatten(q)", w1=WEIGHT[:, :, None, None]

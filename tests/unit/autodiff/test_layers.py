@@ -32,6 +32,33 @@ def token_cam(name: str, x: torch.Tensor, target: int) -> Array:
     return functional.interpolate(raw, size=(16, 16), mode="bilinear")[:, 0].detach().numpy()
 
 
+ATTENTION = """scored = Conv(deep, point)  flat = Reshape(scored, to_row)
+    weight = Softmax <axis = 2>(flat)  columns = Reshape(deep, to_row)
+    weighed = Mul(columns, weight)  read = ReduceSum <keepdims = 0>(weighed, last)
+    y = MatMul(read, head)"""
+SINGLE = "scored = Conv(deep, point)  read = GlobalAveragePool(scored)  y = Flatten(read)"
+
+
+@pytest.mark.parametrize(("rest", "layer"), [(ATTENTION, "deep"), (SINGLE, "scored")])
+def test_a_single_channel_is_mapped_unasked_where_it_is_the_class_itself(rest, layer):
+    rng = np.random.default_rng(SEED)
+    normal = partial(rng.standard_normal, dtype=np.float32)
+    graph = prepare(
+        model(
+            f"""(float[n, 3, 8, 8] x) => (float[n, k] y) {{
+                first = Conv(x, kernel)  deep = Relu(first)  {rest} }}""",
+            kernel=normal((4, 3, 3, 3)),
+            point=normal((1, 4, 1, 1)),
+            head=normal((4, 2)),
+            to_row=np.array([0, 0, -1]),
+            last=np.array([2]),
+        )
+    )
+    found = anatomy(graph)
+    assert "scored" in {layer.name for layer in found.layers}
+    assert found.layer == layer
+
+
 @pytest.mark.parametrize("name", ["patches", "patches_legacy"])
 def test_the_map_of_a_transformer_is_that_of_its_patches(name):
     """After the last attention only the class token counts: the layer is the norm before it."""

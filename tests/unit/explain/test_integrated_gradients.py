@@ -104,6 +104,18 @@ def test_a_row_that_is_its_baseline_has_nothing_to_distribute():
     assert answer.trust["warnings"][0].startswith("empty: ")
 
 
+def test_a_row_that_scores_as_its_baseline_is_warned_of():
+    # x (1 - x) (x - 0.3) is 0 at both ends, and one point misses what lies between
+    back_again = NumpySubject(
+        lambda x: np.einsum("nchw,kchw->nk", x * (1 - x) * (x - 0.3), WEIGHTS),
+        lambda x, toward: (-3 * x**2 + 2.6 * x - 0.3) * np.tensordot(toward, WEIGHTS, axes=1),
+    )
+    question = Question(np.ones_like(ROW), Target(1))
+    _, answer = finish(integrated_gradients(back_again, question, IntegratedGradients(1)))
+    assert answer.trust["figures"]["change"] == 0.0
+    assert [text.split(":")[0] for text in answer.trust["warnings"]] == ["no change"]
+
+
 def test_the_top_class_is_the_rows_own_even_where_it_changes_on_the_way():
     weights = np.array([[1.0], [3.0]])
     subject = NumpySubject(

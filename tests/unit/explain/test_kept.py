@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from candor.explain.kept import Kept
-from candor.explain.sampling import distinct_masks, draw_masks, drawn
+from candor.explain.sampling import distinct_masks
+from unit.explain.draws import draw_masks, drawn
 
 KIB = 1024
 

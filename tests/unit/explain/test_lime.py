@@ -103,6 +103,16 @@ def test_repeated_samples_of_what_is_known_are_used_up_to_the_first_unknown():
     assert one_more.trust["n_evaluations"] == 17
 
 
+def test_many_samples_are_drawn_in_slices_before_any_is_run():
+    subject, question = by_segment()
+    steps = lime(subject, question, Lime(2500))
+    reports = [next(steps) for _ in range(3)]
+    assert subject.calls == []
+    _, answer = finish(steps)
+    n_runs = answer.trust["n_evaluations"]
+    assert [(each.done, each.total) for each in reports] == [(0, 2500)] * 2 + [(0, n_runs)]
+
+
 @pytest.mark.parametrize("slice_size", [1, 3, 1000])
 def test_slices_do_not_change_the_answer(slice_size):
     subject, question = by_segment()

@@ -1,10 +1,14 @@
+import secrets
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from candor.errors import TooLarge
-from candor.explain.sampling import distinct_masks, draw_masks
+from candor.explain import sampling
+from candor.explain.sampling import distinct_masks, drawing, mask_chunks
+from unit.explain.draws import draw_masks, drawn, ended
 
 
 @pytest.mark.parametrize("kind", ["image", "tokens", "series", "tabular"])
@@ -42,6 +46,27 @@ def test_draws_are_those_of_lime_written_out():
     np.testing.assert_array_equal(draw_masks("tokens", 6, 20, 3), want)
 
 
+@pytest.mark.parametrize(
+    ("kind", "n_segments", "n_channels"),
+    [("image", 50, 1), ("image", 900, 1), ("tokens", 9, 1), ("series", 12, 3)],
+)
+def test_draws_in_chunks_are_those_in_one_piece(monkeypatch, kind, n_segments, n_channels):
+    seed, n_samples = secrets.randbelow(2**32), 2100
+    told, found = ended(drawing(kind, n_segments, n_samples, seed, n_channels))
+    assert len(told) >= 2, "the clock is looked at in between"
+    assert np.diff([0, *told, n_samples]).max() * n_segments <= 2**18
+    monkeypatch.setattr(sampling, "_CHUNK", 2 * n_samples)
+    monkeypatch.setattr(sampling, "_CHUNK_CELLS", n_samples * n_segments)
+    (whole,) = mask_chunks(kind, n_segments, n_samples, seed, n_channels)
+    np.testing.assert_array_equal(found.masks, whole, err_msg=f"seed {seed}")
+    for got, wanted in zip(found[1:], distinct_masks(whole), strict=True):
+        np.testing.assert_array_equal(got, wanted, err_msg=f"seed {seed}")
+
+
+def test_few_draws_are_made_without_a_pause():
+    assert ended(drawing("tokens", 10, 1000, secrets.randbelow(2**32)))[0] == []
+
+
 def test_channels_apart_lose_the_same_slices():
     masks = draw_masks("series", 12, 400, 3, n_channels=3).reshape(400, 3, 4)
     assert masks[0].all()
@@ -68,4 +93,4 @@ def test_a_short_sentence_needs_few_runs():
 
 def test_more_than_memory_should_hold_is_refused_with_what_fits():
     with pytest.raises(TooLarge, match="use n_samples of at most 5000"):
-        draw_masks("image", 2000, 5001, 0)
+        drawn("image", 2000, 5001, 0)

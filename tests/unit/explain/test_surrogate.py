@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candor.explain.sampling import draw_masks
 from candor.explain.surrogate import fit, kernel_weights, top_k_stability
+from unit.explain.draws import draw_masks
 
 
 def samples(n_samples=60, n_segments=5, seed=0):

@@ -1,16 +1,20 @@
+import secrets
+
 import numpy as np
 import pytest
 import scipy
 
 from candor.errors import InvalidInput, TooLarge
+from candor.explain import tabular
 from candor.explain.lime import lime
 from candor.explain.options import Lime
 from candor.explain.question import Question
 from candor.explain.subject import Geometry
-from candor.explain.tabular import conditions, draw_records, unseen
+from candor.explain.tabular import conditions, draw_records, drawing_records, unseen
 from candor.geometry import NumberColumn
 from candor.result import Target
 from unit.explain.columns import category_column, number_column
+from unit.explain.draws import ended
 from unit.explain.numpy_subject import finish, linear
 
 draw = np.random.default_rng(0)
@@ -51,6 +55,18 @@ def test_what_the_linear_model_sees_is_the_own_bin_or_category():
     plain = draw_records(COLUMNS, row, 300, 1, discretise=False)
     deviations = (plain.records[:, 0] - COLUMNS[0].mean) / COLUMNS[0].std
     np.testing.assert_allclose(plain.design[:, 0], deviations)
+
+
+def test_records_drawn_in_chunks_are_those_in_one_piece(monkeypatch):
+    seed, row = secrets.randbelow(2**32), np.array([45.0, 5.0])
+    monkeypatch.setattr(tabular, "_CHUNK", 64)
+    told, found = ended(drawing_records(COLUMNS, row, 300, seed, discretise=True))
+    assert len(told) == 5
+    monkeypatch.undo()
+    told, whole = ended(drawing_records(COLUMNS, row, 300, seed, discretise=True))
+    assert told == []
+    np.testing.assert_array_equal(found.records, whole.records, err_msg=f"seed {seed}")
+    np.testing.assert_array_equal(found.design, whole.design, err_msg=f"seed {seed}")
 
 
 def test_numbers_far_out_in_a_tail_are_drawn_as_scipy_draws_them():

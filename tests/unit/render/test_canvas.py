@@ -1,12 +1,14 @@
 """The same drawing in pixels and as SVG."""
 
+import io
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from candor.render.bars import draw_bars
-from candor.render.canvas import Raster, Vector, fitted
+from candor.render.canvas import Raster, Vector, png
 from candor.render.colours import SIGNED
 from candor.render.scale import scale_of, style_of
 from candor.render.series import draw_series
@@ -43,8 +45,37 @@ def test_any_text_leaves_the_file_well_formed(text: str) -> None:
     vector = Vector(90, 30)
     vector.text((5, 5), text, 12, (0, 0, 0), "la")
     (found,) = parsed(vector).findall(f"{SPACE}text")
-    shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    assert found.text == shown
+    assert found.text == text.translate({0: "\ufffd", 0x1B: "\ufffd", 10: " "})
+
+
+def test_a_drawing_says_what_it_shows_to_whoever_cannot_see_it() -> None:
+    values = Attribution("lime", np.array([1.0, -2.0]), {})
+    drawn = draw_bars(Vector, values, ["a", "b"], caption="lime: <cat>\nwhat each part adds")
+    assert parsed(drawn).get("role") == "img"
+    assert parsed(drawn).findtext(f"{SPACE}title") == "lime: <cat> what each part adds"
+    file = draw_bars(Raster, values, ["a", "b"], caption="lime: 猫").encoded()
+    assert Image.open(io.BytesIO(file)).info["Description"] == "lime: 猫"
+    assert Image.open(io.BytesIO(png(Image.new("RGB", (2, 2)), "dot"))).size == (2, 2)
+
+
+def test_a_vector_drawing_can_be_shown_in_any_size() -> None:
+    assert parsed(Vector(90, 30)).get("viewBox") == "0 0 90 30"
+
+
+def test_features_that_are_left_out_are_counted() -> None:
+    values = Attribution("lime", np.arange(30.0), {})
+    names = [f"column {number}" for number in range(30)]
+    words = "".join(parsed(draw_bars(Vector, values, names)).itertext())
+    assert "20 of 30 features" in words
+
+
+def test_the_axes_of_a_series_have_their_numbers() -> None:
+    values = Attribution("occlusion", np.zeros(96), {})
+    curve = np.linspace(-1.5, 4, 96)
+    words = list(parsed(draw_series(Vector, values, curve)).itertext())
+    assert {"0", "95", "step", "4", "-1.5"} <= set(words)
+    one = draw_series(Vector, Attribution("occlusion", np.zeros(1), {}), curve[:1])
+    assert "0" in set(parsed(one).itertext())
 
 
 def test_a_ramp_runs_from_its_first_colour_to_its_last() -> None:
@@ -57,13 +88,6 @@ def test_a_ramp_runs_from_its_first_colour_to_its_last() -> None:
     stops = parsed(vector).findall(f".//{SPACE}stop")
     assert stops[0].get("stop-color") == "#{:02x}{:02x}{:02x}".format(*SIGNED[0])
     assert stops[-1].get("stop-color") == "#{:02x}{:02x}{:02x}".format(*SIGNED[-1])
-
-
-def test_a_text_that_is_too_long_ends_in_an_ellipsis() -> None:
-    assert fitted("short", 12, 200) == "short"
-    cut = fitted("a name that goes on and on and on", 12, 80)
-    assert cut.endswith("…")
-    assert 4 < len(cut) < 20
 
 
 def test_magnitudes_on_paper_grow_darker_and_zero_is_neutral() -> None:

@@ -106,6 +106,18 @@ def test_a_picture_of_one_pixel_is_drawn() -> None:
     assert _drawn(overlay_png(_grey(1, 1), attribution, None, caption="dot")).shape[1] == 1
 
 
+def test_a_small_picture_is_drawn_larger_where_that_is_asked_for() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    attribution = Attribution("grad_cam", _hot_corner(), {})
+    drawn = _drawn(overlay_png(picture, attribution, None, opacity=0.0, least_width=200))
+    assert drawn.shape[1] == 200
+    np.testing.assert_array_equal(drawn[:150], picture.repeat(25, 0).repeat(25, 1))
+    wide = overlay_png(_grey(10, 20_000), attribution, None, least_width=200)
+    assert _drawn(wide).shape[1] == MAX_SIDE
+    narrow = overlay_png(_grey(MAX_SIDE, 10), attribution, None, least_width=200)
+    assert _drawn(narrow).shape[1] == 10
+
+
 def test_a_caption_makes_the_strip_higher() -> None:
     attribution = Attribution("grad_cam", _hot_corner(), {})
     plain = _drawn(overlay_png(_grey(100, 100), attribution, None))

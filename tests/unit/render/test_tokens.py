@@ -80,3 +80,19 @@ def test_the_features_of_a_record_come_with_the_largest_values_first() -> None:
     assert "█" * 10 + "│" in lines[1]
     few = _printed(feature_table(list("abc"), values, max_rows=2))
     assert "2 of 3 features" in few
+
+
+def test_the_terminal_gets_no_orders_from_a_text() -> None:
+    text = "ok \x1b[2J\u202ebad"
+    view = TextView(("ok", "\x1b[2J\u202ebad"), ((0, 2), (3, 11)), (True, True))
+    for printed in (
+        _printed(coloured_text(text, view, "lime", np.ones(2))),
+        _printed(token_table(view.tokens, view.known, {"lime": np.ones(2)})),
+        _printed(feature_table(view.tokens, {"lime": np.ones(2)})),
+    ):
+        assert "\ufffd[2J\ufffdbad" in printed
+        assert "\x1b" not in printed
+
+
+def test_a_zero_has_no_minus() -> None:
+    assert "-0" not in _printed(feature_table(["a"], {"lime": np.array([-0.0])}))

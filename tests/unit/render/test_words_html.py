@@ -65,3 +65,22 @@ def test_magnitudes_have_no_other_side() -> None:
     _, magnitudes = page(1, 0, 0, 1, 0.5, method="gradient")
     assert "speaks against" in signed
     assert "speaks against" not in magnitudes
+
+
+def test_the_numbers_stand_in_a_table_too() -> None:
+    found, html = page(1, 0, 0, -1, 0.5)
+    assert [tag for tag, _ in found.tags].count("tr") == 5
+    assert "<td>again</td><td>-1</td>" in html
+
+
+def test_the_page_is_dark_where_its_reader_wants_that() -> None:
+    _, html = page(1, 0, 0, -1, 0.5)
+    assert "prefers-color-scheme:dark" in html
+
+
+def test_no_letter_of_the_text_turns_what_follows() -> None:
+    text = "good \u202ebad"
+    view = TextView(("good", "\u202ebad"), ((0, 4), (5, 9)), (True, True))
+    html = words_html(text, view, Attribution("lime", np.ones(2, np.float32), {})).decode()
+    assert "\u202e" not in html
+    assert "\ufffdbad" in html

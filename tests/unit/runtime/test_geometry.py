@@ -46,6 +46,17 @@ def test_a_series_that_goes_straight_into_a_convolution_has_its_channels_first()
     assert geometry(["n", 4, 9], operator="Conv") == ("series", 0)
 
 
+@pytest.mark.parametrize("shape", [["n", 21, 14, 2], ["n", 3, 9, 4], ["n", "h", "w", 12]])
+def test_a_picture_that_sizes_leave_open_has_its_channels_where_a_convolution_reads_them(shape):
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["first"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["first", "w"], ["y"]),
+    ]
+    declared = [value("x", FLOAT, shape), value("w", FLOAT, [2, shape[3], 1, 1])]
+    graph = Graph(model(nodes, declared, [value("y", FLOAT, None)]))
+    assert geometry_of(graph, "x", Manifest(), None).channel_axis == 2
+
+
 @pytest.mark.parametrize(
     ("section", "shape", "expected"),
     [

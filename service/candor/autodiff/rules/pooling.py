@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from candor.autodiff.emitter import Emitter, Operand
 from candor.autodiff.rules.extents import (
@@ -101,13 +101,18 @@ def _reaching(view: Window, extents: tuple[int, ...], results: tuple[int, ...]) 
 
 
 def _counts(op: Emitter, at: Site, view: Window, extents: tuple[int, ...] | None) -> Operand:
-    """Return how many elements each window averages: a number, or an array [1, 1, *results]."""
+    """Return how many elements each window averages: a number, or [1, 1, *results]."""
     padded = any((*view.begins, *view.ends))
     included = bool(at.integer("count_include_pad", 0))
     if not padded or (included and not at.integer("ceil_mode", 0)):
         return float(np.prod(view.kernel))
-    if extents is None:
-        raise at.refusal("padding that is not counted needs fixed spatial extents")
+    if extents is None:  # what share of each window is not padding
+        dtype = helper.tensor_dtype_to_np_dtype(op.graph.dtype(at.x))
+        sizes = op.Concat([1, 1], op.Shape(at.x, start=2), axis=0)
+        ones = op.ConstantOfShape(sizes, value=numpy_helper.from_array(np.ones(1, dtype)))
+        given = at.attributes("auto_pad", "dilations", "kernel_shape", "pads", "strides")
+        (share,) = op.emit("AveragePool", [ones], {**given, "count_include_pad": 1})
+        return op.Mul(share, float(np.prod(view.kernel)))
     declared = at.integers("pads", (0,) * 2 * len(extents))[len(extents) :]
     counts = np.ones((1, 1))
     for axis, extent in enumerate(extents):

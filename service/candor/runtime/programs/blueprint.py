@@ -9,7 +9,7 @@ from candor.result import Kind
 
 __all__ = ["Activation", "Blueprint", "explained_value"]
 
-Activation = Literal["softmax", "sigmoid"]
+Activation = Literal["softmax", "sigmoid", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Blueprint:
     Attributes:
         graph: the prepared forward pass.
         anatomy: score, layers, embedding, CAM head.
-        activation: what turns scores into probabilities.
+        activation: what turns scores into probabilities; none: they are probabilities already.
         kind: what a row is.
         channel_axis: of a row, see `result.Geometry`.
         input: the graph input that is explained.

@@ -32,7 +32,7 @@ def add_heads(graph: Graph, blueprint: Blueprint) -> Heads:
     """Declare score and probability as outputs, whatever the model itself ends in.
 
     A single logit becomes two classes: class 1 is the logit, class 0 its negative, and each has its
-    sigmoid as probability.
+    sigmoid as probability. What is a probability already is both; a single one, of class 1.
     """
     op = Emitter(graph, "candor/heads")
     score = blueprint.anatomy.score
@@ -40,9 +40,13 @@ def add_heads(graph: Graph, blueprint: Blueprint) -> Heads:
         score = op.Flatten(score, axis=1)
     if graph.dtype(score) != TensorProto.FLOAT:
         score = op.Cast(score, to=TensorProto.FLOAT)
-    if blueprint.anatomy.n_classes == 1:
-        score = op.Concat(op.Neg(score), score, axis=1)
-    if blueprint.activation == "softmax" and blueprint.anatomy.n_classes > 1:
+    single, activation = blueprint.anatomy.n_classes == 1, blueprint.activation
+    if single:
+        rest = op.Sub(np.float32(1), score) if activation == "none" else op.Neg(score)
+        score = op.Concat(rest, score, axis=1)
+    if activation == "none":
+        probability = op.Identity(score)
+    elif activation == "softmax" and not single:
         probability = op.Softmax(score, axis=1)
     else:
         probability = op.Sigmoid(score)

@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 
 from candor.autodiff import Emitter, Graph
 from candor.result import Array
+from candor.runtime.programs.indices import Given, Key
 from candor.runtime.programs.reach import Boxes, Reach
-from candor.runtime.programs.splice import Around, Context, Given, Key, Needed, Splicer
-from candor.runtime.programs.surroundings import Slide, raster
+from candor.runtime.programs.splice import Around, Context, Needed, Splicer
+from candor.runtime.programs.surroundings import Slide, raster, rows_of
 
 __all__ = ["Operands"]
 
@@ -25,7 +26,7 @@ class Operands:
 
     def __init__(self, source: Graph, target: Graph, found: Reach) -> None:
         self.rows: dict[str, str] = {}
-        self.splicer = Splicer(target)
+        self.splicer = Splicer(source, target)
         self._source, self._found = source, found
         self._op = Emitter(target, "candor/operand")
         self._surrounded: dict[str, Around] = {}
@@ -74,34 +75,52 @@ class Operands:
 
         return self.splicer.read(around, wanted, slide)
 
-    def box(self, node: NodeProto) -> tuple[str, str]:
+    def pictures(self, node: NodeProto) -> tuple[str, str]:
         """All rows that a node's windows read, in their order, and how many there are an axis.
 
-        The windows of a node that reads each position for itself are its own positions.
+        They are as many of each window as of the widest: what is read beyond its box is of no use.
         """
-        if node.output[0] not in self._found.views:
-            needed, rows = self._box_of(node.output[0]), self.of(node, node.input[0])
-        else:
-            needed, around = self._read_by(node), self._around(node)
-            begins = self._begins(node, around)
+        needed, around = self._read_by(node), self._around(node)
+        begins = self._begins(node, around)
 
-            def wanted(boxes: Sequence[Boxes]) -> Boxes:
-                return begins(boxes), _counts(needed(boxes))
+        def wanted(boxes: Sequence[Boxes]) -> Boxes:
+            return begins(boxes), _widest(_counts(needed(boxes)))
 
-            rows = self.splicer.read(around, wanted, self._single)
-        counts = Given(lambda boxes: _counts(needed(boxes)), lambda key: np.array(key, np.int32))
-        return rows, self.splicer.given(counts)
+        rows = self.splicer.read(around, wanted, self._single)
+        extents = Given(lambda boxes: wanted(boxes)[1], lambda key: np.array(key, np.int32))
+        of_first = self._op.Slice(self.splicer.given(extents), [0], [self._n])
+        return rows, self._op.Cast(of_first, to=TensorProto.INT64)
+
+    def inside(self, node: NodeProto) -> str:
+        """The rows of use, where those of a node's results were made of `pictures`."""
+        box = self._found.patches[node.output[0]].box
+
+        def keys(boxes: Sequence[Boxes]) -> Array:
+            counts = _counts(boxes[box])
+            return np.concatenate([counts, _widest(counts)], axis=1)
+
+        def made(key: Key) -> Array:
+            return raster((0,) * self._n, key[: self._n], key[self._n :])
+
+        def rows(boxes: Sequence[Boxes]) -> Array:
+            each = np.prod(_widest(_counts(boxes[box])), axis=1)
+            return np.stack([each, np.zeros_like(each)], axis=1)
+
+        return self.splicer.given(Given(keys, made, rows=rows))
 
     def everywhere(self, value: str) -> str:
         """A row for each position of the whole value, with its patch set in."""
         every = self._everything(value)
         return self.splicer.read(self._missing(value, every), every, self._single)
 
-    def outside(self, value: str) -> str:
-        """The rows of a value that are not in its patch."""
-        context = self._plain(value)
-        patch = self._found.patches[value]
-        return self.splicer.lacking(patch, context, self._everything(value))[0]
+    def sums(self, value: str) -> tuple[str, str]:
+        """The sum over all positions in two parts: over the patch, and over what it lacks."""
+        patch, every = self._found.patches[value], self._everything(value)
+        more, placed = self.splicer.lacking(patch, self._plain(value), every)
+        return (
+            self.splicer.sums(self.rows[value], lambda boxes: rows_of(placed(boxes))[:, 0]),
+            self.splicer.sums(more, lambda boxes: rows_of(placed(boxes))[:, 1]),
+        )
 
     def _begins(self, node: NodeProto, around: Around) -> Callable[[Sequence[Boxes]], Array]:
         """Where a node begins to read, in positions of what is round its operand."""
@@ -192,3 +211,8 @@ class Operands:
 def _counts(box: Boxes) -> Array:
     found: Array = box[1] - box[0]
     return found
+
+
+def _widest(counts: Array) -> Array:
+    """The largest of each axis, in place of all."""
+    return np.broadcast_to(counts.max(axis=0), counts.shape)

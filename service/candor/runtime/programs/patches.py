@@ -10,7 +10,7 @@ from onnx import NodeProto, TensorProto
 from candor.autodiff import Emitter, Graph
 from candor.runtime.programs.gradient import BASELINE
 from candor.runtime.programs.operands import Operands
-from candor.runtime.programs.reach import Reach
+from candor.runtime.programs.reach import Reach, is_mean
 from candor.runtime.programs.views import attributes, counted
 
 __all__ = ["Patches"]
@@ -23,7 +23,7 @@ _FEW_CHANNELS: Final = 16
 class Patches:
     """Appends to a graph, for each node whose result is a patch, one that computes the patch.
 
-    A patch is a matrix: a row for each of its positions, in order.
+    A patch is a matrix: a row for each of its positions, in order, of one window after the other.
 
     Attributes:
         operands: what they read; its splicer knows what they need of their surroundings.
@@ -51,17 +51,31 @@ class Patches:
         shape, axes = self._source.shape(value) or (), self._found.patches[value].axes
         order = [0, *axes, *(axis for axis in range(1, len(shape)) if axis not in axes)]
         rows = self.operands.everywhere(value)
-        made = self._op.Reshape(rows, [int(shape[axis] or 0) for axis in order])
+        made = self._op.Reshape(rows, [-1, *(int(shape[axis] or 0) for axis in order[1:])])
         return self._op.Transpose(made, perm=np.argsort(order).tolist())
 
-    def mean(self, node: NodeProto) -> str:
+    def instead(self, node: NodeProto) -> str | None:
+        """What a node makes of a whole value, where that can be told without it; else None."""
+        if node.op_type == "Shape":
+            return self._shape(node)
+        patch = self._found.patches.get(node.input[0])
+        mean = patch is not None and is_mean(self._source, node, patch)
+        return self._mean(node) if mean else None
+
+    def _shape(self, node: NodeProto) -> str:
+        """Of a value of all windows."""
+        shape, given = self._source.shape(node.input[0]) or (), attributes(node)
+        rest = np.array([int(extent or 0) for extent in shape[1:]], np.int64)
+        full = self._op.Concat(self.operands.splicer.n_windows(), rest, axis=0)
+        return self._op.Slice(full, [given.get("start", 0)], [given.get("end", len(shape))])
+
+    def _mean(self, node: NodeProto) -> str:
         """A mean over all positions: of the patch, and of what is round it."""
         value, shape = node.input[0], self._source.shape(node.output[0]) or ()
-        parts = self.operands.rows[value], self.operands.outside(value)
-        sums = (self._op.ReduceSum(rows, [0], keepdims=1) for rows in parts)
         n_positions = math.prod(self.operands.extents(value))
-        found = self._op.Mul(self._op.Add(*sums), np.float32(1 / n_positions))
-        return self._op.Reshape(found, [int(extent or 0) for extent in shape])
+        total = self._op.Add(*self.operands.sums(value))
+        found = self._op.Mul(total, np.float32(1 / n_positions))
+        return self._op.Reshape(found, [-1, *(int(extent or 0) for extent in shape[1:])])
 
     # One operator each: from a node to the matrix of its result
 
@@ -119,17 +133,22 @@ class Patches:
     def _as_picture(self, node: NodeProto) -> str:
         """The operator itself, on what it reads with its axes in their order."""
         n, width = self._n, self.operands.width(node.input[0])
-        rows, counts = self.operands.box(node)
-        positions = self._op.Cast(counts, to=TensorProto.INT64)
-        shape = self._op.Concat([1], positions, [width], axis=0)
+        slides = node.output[0] in self._found.views
+        if slides:
+            rows, extents = self.operands.pictures(node)
+            pictures = self._op.Concat([-1], extents, [width], axis=0)
+            shown = self._op.Reshape(rows, pictures)
+        else:  # each position for itself: those of all windows in one line
+            shown = self._op.Reshape(self.operands.of(node, node.input[0]), [1] * n + [-1, width])
         made = NodeProto()
         made.CopyFrom(node)
         del made.attribute[:]
         made.attribute.extend(a for a in node.attribute if a.name not in _PADDING)
         order = [0, n + 1, *range(1, n + 1)]
-        made.input[0] = self._op.Transpose(self._op.Reshape(rows, shape), perm=order)
+        made.input[0] = self._op.Transpose(shown, perm=order)
         back = self._op.Transpose(self._appended(node, made), perm=[0, *range(2, n + 2), 1])
-        return self._op.Reshape(back, [-1, self.operands.width(node.output[0])])
+        results = self._op.Reshape(back, [-1, self.operands.width(node.output[0])])
+        return self._op.Gather(results, self.operands.inside(node), axis=0) if slides else results
 
     def _normalised(self, node: NodeProto) -> str:
         """BatchNormalization: a factor and a summand for each channel."""

@@ -1,7 +1,7 @@
 """The model run where a window can reach, on what it computed of the whole row before.
 
 Two programs. The first runs the row and gives every activation that patches need a surrounding of.
-The second takes these, and computes of each activation the box that covering one window may change:
+The second takes these, and computes of each activation the boxes that covering windows may change:
 a convolution's patch is set into its surroundings first, so that it needs no padding of its own.
 From the first operator on that sees all positions at once, the whole is run.
 
@@ -20,15 +20,13 @@ from candor.errors import Unsupported
 from candor.result import Array
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.heads import PROBABILITY, SCORE, add_heads
+from candor.runtime.programs.indices import Feeder, Places
 from candor.runtime.programs.patches import Patches
-from candor.runtime.programs.reach import Boxes, Patch, Reach, is_mean, reach
-from candor.runtime.programs.splice import INDICES, LENGTHS, Given, Key, Vectors, remember
+from candor.runtime.programs.reach import Boxes, Patch, Reach, reach
+from candor.runtime.programs.splice import remember
 from candor.runtime.programs.worth import Cost, costs_of
 
-__all__ = ["Places", "Recipe", "Recomputation", "for_one_row", "recomputation"]
-
-Places = tuple[tuple[Key, ...], tuple[int, ...]]
-"""Of a window: for each vector that is fed, what it depends on, and what is added to it."""
+__all__ = ["Recipe", "Recomputation", "for_one_row", "recomputation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +36,17 @@ class Recipe:
     Attributes:
         contexts: shapes of the values that the first gives and the second takes, by name.
         cost: of both ways.
+        one_by_one: whether a run of the second takes no more than one window.
+        feeder: of the second.
     """
 
     contexts: dict[str, tuple[int, ...]]
     cost: Cost
+    one_by_one: bool
+    feeder: Feeder
     _source: Patch
     _reach: Reach
-    _fed: tuple[Given, ...]
-    _kept: Vectors = field(default_factory=Vectors)
+    _latest: dict[bytes, Places] = field(default_factory=dict)
 
     def boxes(self, windows: Boxes) -> list[Boxes]:
         """What windows reach."""
@@ -58,23 +59,18 @@ class Recipe:
         n_positions = math.prod(row.shape[axis] for axis in axes)
         return np.ascontiguousarray(turned, dtype=np.float32).reshape(n_positions, -1)
 
-    def places(self, windows: Boxes) -> list[Places]:
-        """What tells where each of some windows is; hardly longer for many than for one."""
-        boxes = self._reach.boxes(windows)
-        each = [map(tuple, vector.keys(boxes).tolist()) for vector in self._fed]
-        shifts = [
-            [0] * len(windows[0]) if vector.shift is None else vector.shift(boxes).tolist()
-            for vector in self._fed
-        ]
-        return list(zip(zip(*each, strict=True), zip(*shifts, strict=True), strict=True))
+    def places(self, windows: Boxes) -> Places:
+        """What tells where each of some windows is; hardly longer for many than for one.
 
-    def fed(self, places: Places) -> dict[str, Array]:
-        """Where the second program finds what a window reaches."""
-        vectors = list(map(self._kept.of, self._fed, places[0]))
-        lengths = list(map(len, vectors))
-        indices = np.concatenate(vectors)
-        indices += np.repeat(np.array(places[1], np.int32), lengths)
-        return {INDICES: indices, LENGTHS: np.array([lengths], np.int64)}
+        The latest are kept: the next picture is asked about by the same windows, as a rule.
+        """
+        key = windows[0].tobytes() + windows[1].tobytes()
+        found = self._latest.get(key)
+        if found is None:
+            found = self.feeder.places(self._reach.boxes(windows))
+            self._latest.clear()
+            self._latest[key] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +79,8 @@ class Recomputation:
 
     Attributes:
         first: row [1, ...] -> score, probability [1, k], contexts.
-        again: contexts, baseline [positions, c], indices and the lengths of their parts ->
-            score, probability [1, k].
+        again: contexts, baseline [positions, c], indices of m windows and the lengths of their
+            parts -> score, probability [m, k].
     """
 
     first: ModelProto
@@ -111,7 +107,7 @@ def recomputation(blueprint: Blueprint) -> Recomputation:
     found = reach(graph, blueprint.input, axes)
     if not found.views or blueprint.anatomy.score in found.patches:
         raise Unsupported("no convolution works on parts of the row")
-    again = graph.copy()
+    again = _for_windows(blueprint, graph, found)
     patches = _appended(graph, again, blueprint, found)
     add_heads(again, blueprint)
     first = graph.copy()
@@ -122,9 +118,10 @@ def recomputation(blueprint: Blueprint) -> Recomputation:
     recipe = Recipe(
         {name: _known(again.shape(name)) for name in contexts.values()},
         costs_of(graph, found),
+        isinstance((again.shape(blueprint.input) or (1,))[0], int),
+        Feeder(patches.operands.splicer.fed),
         found.patches[blueprint.input],
         found,
-        tuple(patches.operands.splicer.fed),
     )
     return Recomputation(
         first.finish([SCORE, PROBABILITY, *contexts.values()]),
@@ -145,6 +142,18 @@ def for_one_row(blueprint: Blueprint) -> Graph:
     return prepare(proto)
 
 
+def _for_windows(blueprint: Blueprint, graph: Graph, found: Reach) -> Graph:
+    """What patches are appended to: the graph for any number of rows, where that will do.
+
+    It will not where a patch reads what is a constant for a single row only.
+    """
+    every = blueprint.graph.copy()
+    read = {n for node in graph.nodes if node.output[0] in found.patches for n in node.input if n}
+    beside = read - found.patches.keys() - set(every.inputs)
+    fits = all(every.known(name) and every.producer(name) is None for name in beside)
+    return every if fits else graph.copy()
+
+
 def _appended(graph: Graph, target: Graph, blueprint: Blueprint, found: Reach) -> Patches:
     """Let all that is not a patch be computed of patches that are set into the whole."""
     patches = Patches(graph, target, found)
@@ -153,16 +162,14 @@ def _appended(graph: Graph, target: Graph, blueprint: Blueprint, found: Reach) -
     for node in twins:
         patches.twin(node)
     for value in [blueprint.input, *(node.output[0] for node in twins)]:
-        others = [n for n in graph.consumers(value) if n.output[0] not in found.patches]
-        means = [
-            node
-            for node in others
-            if is_mean(graph, node, found.patches[value])
-            and node.output[0] != blueprint.anatomy.score
-        ]
-        for node in means:
-            target.replace_uses(node.output[0], patches.mean(node))
-        if len(means) < len(others):
+        others = [n for n in target.consumers(value) if n.output[0] not in found.patches]
+        spared = 0
+        for node in others:
+            made = patches.instead(node)
+            if made is not None and node.output[0] != blueprint.anatomy.score:
+                target.replace_uses(node.output[0], made)
+                spared += 1
+        if spared < len(others):
             target.replace_uses(value, patches.whole(value))
     patches.operands.splicer.finish()
     return patches

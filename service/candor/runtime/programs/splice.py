@@ -15,68 +15,17 @@ from onnx import TensorProto, helper
 
 from candor.autodiff import Emitter, Graph
 from candor.result import Array
+from candor.runtime.programs.indices import INDICES, LENGTHS, Given, Key
 from candor.runtime.programs.reach import Boxes, Patch
-from candor.runtime.programs.surroundings import Placed, Slide, lacking, ordered
+from candor.runtime.programs.surroundings import Placed, Slide, lacking, ordered, rows_of
 
-__all__ = [
-    "INDICES",
-    "LENGTHS",
-    "Around",
-    "Context",
-    "Given",
-    "Key",
-    "Needed",
-    "Splicer",
-    "Vectors",
-    "remember",
-]
+__all__ = ["Around", "Context", "Needed", "Splicer", "remember"]
 
-INDICES: Final = "candor.indices"
-LENGTHS: Final = "candor.lengths"
 _CONTEXT: Final = "candor.context/"
-_KEPT: Final = 2**23
-"""Entries of vectors that are kept of a model, 4 bytes each."""
 
 Needed = Callable[[Sequence[Boxes]], Boxes]
-Key = tuple[int, ...]
 _Placed = Callable[[Sequence[Boxes]], Array]
-
-
-class Given(NamedTuple):
-    """A vector that is fed.
-
-    Attributes:
-        keys: of all boxes: what it depends on, int64 [windows, numbers].
-        made: a key's vector, int32.
-        shift: of all boxes: what is added to it, int64 [windows]; None: nothing.
-    """
-
-    keys: Callable[[Sequence[Boxes]], Array]
-    made: Callable[[Key], Array]
-    shift: Callable[[Sequence[Boxes]], Array] | None = None
-
-
-class Vectors:
-    """Vectors by what they depend on: windows of one size share most of theirs.
-
-    Used by several threads at once one may be made twice; it is the same.
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[int, Key], Array] = {}
-        self._n = 0
-
-    def of(self, given: Given, key: Key) -> Array:
-        """The vector, made unless it is there."""
-        found = self._made.get((id(given), key))
-        if found is None:
-            found = given.made(key)
-            self._n += len(found)
-            if self._n > _KEPT:
-                self._made.clear()
-                self._n = len(found)
-            self._made[id(given), key] = found
-        return found
+_Counts = Callable[[Sequence[Boxes]], Array]
 
 
 class Context(NamedTuple):
@@ -113,13 +62,15 @@ class Splicer:
         contexts: the name of the input of each.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, source: Graph, graph: Graph) -> None:
+        """Splice into `graph`; sizes are those of `source`."""
         self.fed: list[Given] = []
         self.contexts: dict[Context, str] = {}
-        self._graph = graph
+        self._source, self._graph = source, graph
         self._op = Emitter(graph, "candor/splice")
         self._vectors: list[str] = []
         self._all = graph.add_input(INDICES, TensorProto.INT32, (None,))
+        self._lengths = graph.add_input(LENGTHS, TensorProto.INT64, (None, None))
 
     def given(self, vector: Given) -> str:
         """A vector that is fed: its name."""
@@ -131,8 +82,7 @@ class Splicer:
 
     def finish(self) -> None:
         """Take the vectors apart; nothing can be spliced after it."""
-        lengths = self._graph.add_input(LENGTHS, TensorProto.INT64, (1, len(self._vectors)))
-        each = self._op.Reshape(lengths, [-1])
+        each = self._op.ReduceSum(self._lengths, [0], keepdims=0)
         parts = helper.make_node("Split", [self._all, each], self._vectors, name=INDICES)
         self._graph.append(parts)
 
@@ -186,20 +136,41 @@ class Splicer:
             start = first - around.needed(boxes)[0]
             return np.concatenate([around.placed(boxes), start, results], axis=1)
 
+        def rows(boxes: Sequence[Boxes]) -> Array:
+            return rows_of(around.placed(boxes))
+
         def made(key: Key) -> Array:
             n = len(slide.kernel)
             return ordered(Placed.of(key[: 3 * n]), key[3 * n : 4 * n], key[4 * n :], slide)
 
-        return self._op.Gather(around.rows, self.given(Given(keys, made)), axis=0)
+        return self._op.Gather(around.rows, self.given(Given(keys, made, rows=rows)), axis=0)
+
+    def sums(self, rows: str, counts: _Counts) -> str:
+        """The sum of each window's rows of a matrix, [windows, c]; `counts`: how many it has."""
+
+        def one(boxes: Sequence[Boxes]) -> Array:
+            return np.tile((1, 0), (len(boxes[0][0]), 1))  # each window's number is one more
+
+        def keys(boxes: Sequence[Boxes]) -> Array:
+            return counts(boxes)[:, None]
+
+        numbers = self.given(Given(keys, lambda key: np.zeros(key, np.int32), rows=one))
+        n = self._op.Cast(self.n_windows(), to=TensorProto.INT32)
+        theirs = self._op.OneHot(numbers, n, np.array([0, 1], np.float32), axis=0)
+        return self._op.MatMul(theirs, rows)
+
+    def n_windows(self) -> str:
+        """How many windows the run has, int64 [1]."""
+        return self._op.Shape(self._lengths, start=0, end=1)
 
     def _padded(self, context: Context) -> tuple[int, ...]:
-        shape = self._graph.shape(context.value) or ()
+        shape = self._source.shape(context.value) or ()
         sides = zip(context.axes, context.begins, context.ends, strict=True)
         return tuple(int(shape[axis] or 0) + begin + end for axis, begin, end in sides)
 
     def _context(self, context: Context) -> str:
         if context not in self.contexts:
-            shape = self._graph.shape(context.value) or ()
+            shape = self._source.shape(context.value) or ()
             rest = [
                 int(e or 0) for axis, e in enumerate(shape) if axis and axis not in context.axes
             ]

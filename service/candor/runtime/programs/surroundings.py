@@ -1,7 +1,8 @@
 """Rows of a patch and of what is round it, in a matrix: which they are, and in which order read.
 
-The patch's rows come first, then what it lacks to be a box: whole lines above and below it, then of
-its own lines what is left and right of it. Series count as pictures of one line.
+The patch's rows come first, and below those of all windows what it lacks to be a box: whole lines
+above and below it, then of its own lines what is left and right of it. Series count as pictures of
+one line.
 """
 
 from typing import NamedTuple, Self
@@ -9,8 +10,9 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from candor.result import Array
+from candor.runtime.programs.indices import BELOW
 
-__all__ = ["Placed", "Slide", "lacking", "ordered", "raster"]
+__all__ = ["Placed", "Slide", "lacking", "ordered", "raster", "rows_of"]
 
 _Ends = tuple[int, ...]
 
@@ -54,6 +56,19 @@ class Placed(NamedTuple):
         return type(self)((1, *self.size), (0, *self.offset), (1, *self.extents))
 
 
+def rows_of(placed: Array) -> Array:
+    """How many rows patches have, and how many they lack: int64 [windows, 2].
+
+    Args:
+        placed: `Placed` of each, int64 [windows, 3 * axes].
+    """
+    size, offset, extents = np.split(placed, 3, axis=1)
+    first = np.clip(offset, 0, extents)
+    last = np.maximum(first, np.minimum(offset + size, extents))
+    n, inside, own = (np.prod(each, axis=1) for each in (extents, last - first, size))
+    return np.stack([own, n - inside], axis=1)
+
+
 def lacking(placed: Placed, pitch: int) -> Array:
     """Where the rows that a patch lacks are, for a box at the beginning of a matrix; int32.
 
@@ -72,6 +87,8 @@ def lacking(placed: Placed, pitch: int) -> Array:
 def ordered(placed: Placed, start: _Ends, results: _Ends, slide: Slide) -> Array:
     """The rows that windows over a box read, those of one window after the other's; int32.
 
+    Windows that reach beyond the box read its last rows there.
+
     Args:
         placed: the patch in the box.
         start: where in the box the first window begins.
@@ -81,16 +98,17 @@ def ordered(placed: Placed, start: _Ends, results: _Ends, slide: Slide) -> Array
     axes = list(zip(start, results, *slide, strict=True))
     y, x = [_taps(*axis) for axis in ([(0, 1, 1, 1, 1)] if len(axes) == 1 else []) + axes]
     rows = _rows(placed.lines())
+    y, x = (np.minimum(each, n - 1) for each, n in zip((y, x), rows.shape, strict=True))
     read = (y * rows.shape[1])[:, None, :, None] + x[None, :, None, :]
     found: Array = rows.ravel().take(read.ravel())
     return found
 
 
 def _rows(placed: Placed) -> Array:
-    """Of each position of a box its row, int32 [lines, positions of a line]."""
+    """Of each position of a box its row, counted from `BELOW` where the patch lacks it; int32."""
     (top, bottom), (left, right) = _overlaps(placed)
     found = np.empty(placed.extents, np.int32)
-    row = placed.size[0] * placed.size[1]
+    row = BELOW
     for part in (
         found[:top], found[bottom:], found[top:bottom, :left], found[top:bottom, right:]
     ):  # fmt: skip
