@@ -4,6 +4,7 @@ import io
 import re
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,6 @@ from zoo import photos64
 from zoo.data import required
 
 __all__ = ["Boxed", "kangaroos", "mosaics", "photographs"]
-
-ImageFile.LOAD_TRUNCATED_IMAGES = True  # some files of the set lack their last bytes
 
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)[:, None, None]
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)[:, None, None]
@@ -107,7 +106,8 @@ def kangaroos(root: Path, side: int) -> list[Boxed]:
             picture = f"images/{Path(name).stem}.jpg"
             if not name.endswith(".xml") or picture not in names:
                 continue
-            image = Image.open(io.BytesIO(_bytes(tar, picture))).convert("RGB")
+            with _lenient():
+                image = Image.open(io.BytesIO(_bytes(tar, picture))).convert("RGB")
             inside = np.zeros((side, side), dtype=bool)
             for box in re.findall(r"<bndbox>(.*?)</bndbox>", _bytes(tar, name).decode(), re.DOTALL):
                 edges = dict(re.findall(r"<([xy]m(?:in|ax))>([0-9.]+)<", box))
@@ -115,6 +115,17 @@ def kangaroos(root: Path, side: int) -> list[Boxed]:
             pixels = np.asarray(image.resize((side, side), Image.BILINEAR)).transpose(2, 0, 1)
             found.append(Boxed(_normalised(pixels), WALLABY, inside, len(found)))
     return found
+
+
+@contextmanager
+def _lenient() -> Iterator[None]:
+    """Read pictures whose last bytes are missing: some files of the set are so."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _validation_boxes(root: Path) -> list[Array]:

@@ -225,13 +225,14 @@ def test_too_many_requests_are_refused_with_a_hint(guarded, web):
 
 def test_too_much_at_a_time_is_refused_and_let_in_later(guarded, web):
     long = [{"lime": {"n_samples": 100_000, "segments": "grid"}}]
+    many = {"image": np.random.default_rng(0).random((32, 1, 28, 28), np.float32)}
     headers = bearer("narrow")
     with Client(guarded.grpc_target, api_key=KEYS["narrow"], attempts=1) as client:
         seen = threading.Event()
 
         def explain():
-            with suppress(errors.Cancelled):  # it may be quick enough to end by itself
-                client.explain(MODEL, long, tensors=ROWS, on_progress=lambda _: seen.set())
+            with suppress(errors.Cancelled):
+                client.explain(MODEL, long, tensors=many, on_progress=lambda _: seen.set())
 
         asking = threading.Thread(target=explain)
         asking.start()
