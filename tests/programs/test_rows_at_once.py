@@ -42,3 +42,20 @@ def test_rows_together_are_answered_as_each_alone(width: int, wanted: int) -> No
                 getattr(found, name), rows, rtol=0, atol=1e-6 * np.abs(rows).max(),
                 err_msg=f"seed {SEED}, {n} rows, {name}",
             )  # fmt: skip
+
+
+def test_points_made_of_one_row_share_its_direction_also_by_twos() -> None:
+    subject, _ = network(16)
+    rng = np.random.default_rng(SEED)
+    x, absent = rng.normal(size=(2, 1, 3, 224, 224)).astype(np.float32)
+    direction = one_hot([2], 5)
+    alphas = np.array([0.9, 0.2, 0.5], dtype=np.float32)
+    points = absent + alphas[:, None, None, None] * (x - absent)
+    each = subject.gradient(points, direction.repeat(3, axis=0), "score").gradient
+    for found in (
+        subject.path(x, absent, alphas, direction, "score").gradient,
+        subject.noisy(x, points - x, direction, "score").gradient,
+    ):
+        np.testing.assert_allclose(
+            found, each, rtol=0, atol=1e-4 * np.abs(each).max(), err_msg=f"seed {SEED}"
+        )

@@ -7,6 +7,7 @@ miss.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -132,7 +133,7 @@ def _read_arrays(described: Any, data: memoryview) -> dict[tuple[str, ...], Arra
             raise ValueError(dtype)
         if not all(type(size) is int and 0 <= size <= MAX_BODY_BYTES for size in shape):
             raise ValueError(shape)
-        count = int(np.prod(shape, dtype=object)) if shape else 1
+        count = math.prod(shape)
         stop = start + count * np.dtype(dtype).itemsize
         if stop > len(data) or not all(type(name) is str for name in place):
             raise ValueError(place)

@@ -5,11 +5,17 @@ request can be wrong but what only the model run itself can tell.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
-import numpy as np
-
+from candor.engine.checks import (
+    check_methods,
+    check_segments,
+    refuse_empty,
+    refuse_non_finite,
+)
 from candor.engine.cut import Batch, row_of, segments_of
 from candor.engine.digest import (
     Asked,
@@ -24,19 +30,20 @@ from candor.engine.model import Model
 from candor.engine.request import ExplainRequest
 from candor.engine.share import NOBODY, Share
 from candor.engine.targets import resolve_targets
-from candor.errors import InvalidArgument, InvalidInput, InvalidOption, Unsupported
 from candor.explain.explainers import BULK, resolve
 from candor.explain.options import Options
-from candor.explain.parse import check_options, method_name, to_json
+from candor.explain.parse import method_name, to_json
 from candor.explain.question import Question
 from candor.explain.subject import Subject
-from candor.result import Array, Target, TrustLevel, View
+from candor.result import Explained, Target, TrustLevel, View
 
 __all__ = ["Ask", "Place", "Plan", "is_bulk", "labels_of", "make_plan"]
 
 Place = tuple[int, int, int]
 """Positions of method, row and target in the request."""
 
+_REMEMBERED: Final = 1024
+_subject_digest = lru_cache(_REMEMBERED)(subject_digest)
 _unshared = itertools.count()
 
 
@@ -127,14 +134,14 @@ def make_plan(model: Model, request: ExplainRequest, secret: bytes) -> Plan:
     """
     n_targets = [len(of_row) for of_row in request.targets]
     check_extent(len(request.methods), n_targets)
-    _check_methods(model, request.methods)
+    check_methods(model, request.methods)
     subject = model.subject(request.output)
     encoded = model.encode(request.payload)
     tensors = encoded.tensors
     rows = tensors[model.input_name]
-    _refuse_empty(model.input_name, rows)
-    _refuse_non_finite(tensors)
-    _check_segments(request.segments, len(rows))
+    refuse_empty(model.input_name, rows)
+    refuse_non_finite(tensors)
+    check_segments(request.segments, len(rows))
     check_extent(len(request.methods), n_targets, len(rows))
     labels = labels_of(model, subject)
     targets = resolve_targets(request.targets, len(rows), labels, subject.n_classes)
@@ -163,7 +170,6 @@ def _asks(
     model_digest = _model_digest(model, subject, request, secret)
     rows = [row_of(batch, row) for row in range(batch.n_rows)]
     row_digests = [row_digest(inputs, secret) for inputs in rows]
-    asked: dict[Options, bytes] = {}
     for method, options in enumerate(request.methods):
         keeps = getattr(options, "seed", 0) != -1
         shares = keeps and request.cache == "use"
@@ -172,17 +178,9 @@ def _asks(
             x = rows[row][batch.input_name]
             first = Question(x, of_row[0], request.explained, segments, request.trust)
             resolved = resolve(subject, first, options)
-            if segments is not None or resolved not in asked:
-                how = Asked(
-                    method_name(options),
-                    to_json(resolved),
-                    request.explained,
-                    segments,
-                    request.trust,
-                )
-                asked[resolved] = asked_digest(how, secret)
+            asked = _asked_digest(resolved, first, secret)
             for position, target in enumerate(of_row):
-                key = question_key(model_digest, row_digests[row], asked[resolved], target, secret)
+                key = question_key(model_digest, row_digests[row], asked, target, secret)
                 yield Ask(
                     (method, row, position),
                     resolved,
@@ -192,56 +190,25 @@ def _asks(
                 )
 
 
+def _asked_digest(options: Options, asking: Question, secret: bytes) -> bytes:
+    if asking.segments is None:  # then it is the same from row to row, and from call to call
+        return _plain_digest(options, asking.explained, asking.trust, secret)
+    flat = to_json(options)
+    asked = Asked(method_name(options), flat, asking.explained, asking.segments, asking.trust)
+    return asked_digest(asked, secret)
+
+
+@lru_cache(_REMEMBERED)
+def _plain_digest(
+    options: Options, explained: Explained | None, trust: TrustLevel, secret: bytes
+) -> bytes:
+    asked = Asked(method_name(options), to_json(options), explained, trust=trust)
+    return asked_digest(asked, secret)
+
+
 def _model_digest(model: Model, subject: Subject, request: ExplainRequest, secret: bytes) -> bytes:
     recipe = f"{model.activation} {subject.geometry!r} {subject.n_classes}"
     subjected = Subjected(
         model.id, recipe, model.provider, output=request.output, tenant=request.tenant
     )
-    return subject_digest(subjected, secret)
-
-
-def _check_methods(model: Model, methods: tuple[Options, ...]) -> None:
-    if not methods:
-        raise InvalidArgument("the request names no explanation method; expected at least one")
-    seen: set[Options] = set()
-    for options in methods:
-        check_options(options)
-        name = method_name(options)
-        if options in seen:
-            raise InvalidOption(
-                f"{name} is asked for twice with the same options; expected each pair of method "
-                "and options once"
-            )
-        seen.add(options)
-        reason = model.methods.get(name, "this build of candor does not know the method")
-        if reason is not None:
-            raise Unsupported(f"model '{model.id.name}' does not support {name}: {reason}")
-
-
-def _refuse_empty(name: str, rows: Array) -> None:
-    if rows.size == 0:
-        raise InvalidInput(
-            f"input '{name}' has shape {list(rows.shape)}: there is nothing to explain; "
-            "expected at least one row and one position"
-        )
-
-
-def _refuse_non_finite(tensors: Mapping[str, Array]) -> None:
-    for name, array in tensors.items():
-        if array.dtype.kind != "f" or np.isfinite(array).all():
-            continue
-        place = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
-        raise InvalidInput(
-            f"row {place[0]}: input '{name}' holds {array[place]} at {list(place[1:])}; "
-            "an explanation needs finite numbers"
-        )
-
-
-def _check_segments(segments: Array | None, n_rows: int) -> None:
-    if segments is None:
-        return
-    if segments.dtype.kind not in "iu" or segments.shape[:1] != (n_rows,):
-        raise InvalidInput(
-            f"segments are {segments.dtype}{list(segments.shape)}, expected integers for "
-            f"{n_rows} rows: [{n_rows}, ...positions]"
-        )
+    return _subject_digest(subjected, secret)

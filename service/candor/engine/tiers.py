@@ -104,7 +104,9 @@ class Tiers:
             await self._redis.close()
 
     def _remember(self, key: str, entry: Entry) -> None:
-        if not self._memory.put(key, entry) and self._memory.max_bytes > 0:
+        if self._memory.max_bytes == 0:  # to weigh an entry takes as long as to read it
+            return
+        if not self._memory.put(key, entry):
             self._metrics.cache_error("memory", "too_large")
         self._metrics.cache_bytes("memory", self._memory.size_bytes)
 

@@ -167,7 +167,7 @@ def _answer(
     summed = sum_channels(integral.values[None], subject.geometry, options.channels)[0]
     values = summed.astype(np.float32)
     figures: dict[str, Json] = {
-        "n_steps": integral.n_steps,
+        "n_steps": integral.n_done,
         "completeness_gap": finite(absolute),
         "relative_completeness_gap": finite(relative),
         "change": finite(line.change),

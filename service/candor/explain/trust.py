@@ -17,20 +17,22 @@
 
 Figures by method:
   the CAMs, gradient          none
-  smooth_grad                 n_samples, same_top (share of the noisy copies that keep the row's top
-                              class)
-  integrated_gradients        n_steps, completeness_gap (|sum of attributions - change of the target
-                              from baseline to input|), relative_completeness_gap (the same as a
-                              share of that change), change
+  smooth_grad                 n_samples (done; the options have how many were asked for), same_top
+                              (share of the noisy copies that keep the row's top class)
+  integrated_gradients        n_steps (of the rule that the values come from, as many as were done;
+                              the options have how many were asked for), completeness_gap (|sum of
+                              attributions - change of the target from baseline to input|),
+                              relative_completeness_gap (the same as a share of that change), change
   occlusion                   n_windows, n_unchanged (windows that hold the baseline already; not
                               run), n_seen (windows whose loss is known; the others of a part of
                               the work count as the nearest seen), covered (share of positions that
                               some window seen reached)
-  lime                        n_samples, n_segments, segmentation, r2 (weighted, as lime's score),
-                              out_of_sample_r2 (leave-one-out), intercept, local_prediction,
-                              coefficients [s], intervals [[low, high] * s] (95 %), top_k,
-                              top_k_stability (0..1, mean overlap of the top k when redrawn); of
-                              drawn records conditions [s], what each coefficient stands for
+  lime                        n_samples (done, as above), n_segments, segmentation, r2 (weighted, as
+                              lime's score), out_of_sample_r2 (leave-one-out), intercept,
+                              local_prediction, coefficients [s], intervals [[low, high] * s]
+                              (95 %), top_k, top_k_stability (0..1, mean overlap of the top k when
+                              redrawn); of drawn records conditions [s], what each coefficient
+                              stands for
 
 Every number is finite or null, so the record is plain JSON.
 """

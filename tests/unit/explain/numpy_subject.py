@@ -1,5 +1,7 @@
 """A `Subject` made of a numpy function and its derivative, counting what it is asked."""
 
+import tracemalloc
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -119,6 +121,16 @@ def finish(generator):
             reports.append(next(generator))
         except StopIteration as end:
             return reports, end.value
+
+
+def peak_bytes(generator) -> int:
+    """How much an explainer held at most, of memory that Python and numpy took."""
+    tracemalloc.start()
+    try:
+        deque(generator, maxlen=0)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def linear(weights: Array, **options) -> NumpySubject:

@@ -9,7 +9,7 @@ from candor.explain.options import IntegratedGradients
 from candor.explain.question import Question
 from candor.explain.subject import Geometry
 from candor.result import Target
-from unit.explain.numpy_subject import NumpySubject, finish, linear
+from unit.explain.numpy_subject import NumpySubject, finish, linear, peak_bytes
 
 draw = np.random.default_rng(0)
 WEIGHTS = draw.normal(size=(3, 2, 4, 5))
@@ -141,6 +141,9 @@ def test_what_is_known_after_a_slice_is_honest_about_it():
     first = reports[1].best()
     assert first.trust["complete"] is False
     assert first.trust["n_evaluations"] == 9
+    assert first.trust["figures"]["n_steps"] == 7, "done"
+    assert first.trust["options"]["n_steps"] == 50, "asked for"
+    assert answer.trust["figures"]["n_steps"] == 50
     assert answer.trust["complete"] is True
     scale = np.abs(answer.values).max()
     off = [np.abs(report.best().values - answer.values).max() / scale for report in reports[1:]]
@@ -154,6 +157,16 @@ def test_while_doubling_the_last_whole_round_is_the_best_known():
     in_second_round = next(report for report in steps if report.done > 2 + 8)
     assert in_second_round.best().trust["figures"]["n_steps"] == 8
     assert in_second_round.best().trust["n_evaluations"] == in_second_round.done
+
+
+def test_memory_is_that_of_a_slice_however_many_steps():
+    subject = linear(draw.normal(size=(3, 3, 40, 40)))
+    question = Question(draw.normal(size=(1, 3, 40, 40)), Target(1))
+    few, many = (
+        peak_bytes(integrated_gradients(subject, question, IntegratedGradients(n)))
+        for n in (40, 1200)
+    )
+    assert many < 1.5 * few
 
 
 @pytest.mark.parametrize("slice_size", [1, 3, 100])

@@ -9,7 +9,7 @@ from candor.explain.question import Question
 from candor.explain.smooth_grad import smooth_grad
 from candor.explain.subject import Geometry
 from candor.result import Target
-from unit.explain.numpy_subject import NumpySubject, finish, linear
+from unit.explain.numpy_subject import NumpySubject, finish, linear, peak_bytes
 
 draw = np.random.default_rng(11)
 
@@ -77,10 +77,20 @@ def test_a_run_that_is_cut_short_answers_the_mean_so_far():
     early = reports[1].best()
     assert not early.trust["complete"]
     assert early.trust["figures"]["n_samples"] == 8
+    assert early.trust["options"]["n_samples"] == 20
     drawn = np.random.default_rng(3).standard_normal((8, 2, 4, 5)) * 0.15 * np.ptp(x)
     wanted = np.abs((3 * (x + drawn) ** 2 * weights[0]).mean(axis=0))
     np.testing.assert_allclose(early.values, wanted, rtol=1e-5)
     assert whole.trust["complete"]
+
+
+def test_memory_is_that_of_a_slice_however_many_samples():
+    subject = linear(draw.normal(size=(3, 3, 40, 40)))
+    question = Question(draw.normal(size=(1, 3, 40, 40)), Target(1))
+    few, many = (
+        peak_bytes(smooth_grad(subject, question, SmoothGrad(n_samples=n))) for n in (40, 1200)
+    )
+    assert many < 1.5 * few
 
 
 def test_noise_that_takes_the_class_away_is_warned_of():

@@ -100,14 +100,20 @@ def _at_points(
     end = end if dtype == TensorProto.FLOAT else op.Cast(end, to=TensorProto.FLOAT)
     made = point(op, end)
     fill(graph, behind_value, made if dtype == TensorProto.FLOAT else op.Cast(made, to=dtype))
-    _differentiate(graph, blueprint, behind_value, explained)
+    _differentiate(graph, blueprint, behind_value, explained, directions=1)
     return graph.finish([SCORE, PROBABILITY, GRADIENT])
 
 
-def _differentiate(graph: Graph, blueprint: Blueprint, wrt: str, explained: Explained) -> None:
+def _differentiate(
+    graph: Graph,
+    blueprint: Blueprint,
+    wrt: str,
+    explained: Explained,
+    directions: int | str = "candor.directions",
+) -> None:
     heads = add_heads(graph, blueprint)
     n_classes = max(2, blueprint.anatomy.n_classes)
-    cotangent = add_direction(graph, heads, n_classes)
+    cotangent = add_direction(graph, heads, n_classes, directions)
     found = gradient(graph, {heads.of(explained): cotangent}, [wrt])[wrt]
     if graph.dtype(found) != TensorProto.FLOAT:
         found = Emitter(graph, "candor/gradient").Cast(found, to=TensorProto.FLOAT)

@@ -53,13 +53,16 @@ def add_heads(graph: Graph, blueprint: Blueprint) -> Heads:
     return Heads(graph.add_output(score, SCORE), graph.add_output(probability, PROBABILITY))
 
 
-def add_direction(graph: Graph, heads: Heads, n_classes: int) -> str:
+def add_direction(
+    graph: Graph, heads: Heads, n_classes: int, rows: int | str = "candor.directions"
+) -> str:
     """Take the cotangent over the classes as an input, [n, k]; a row of zeros means its top class.
 
-    Finding the top class in the graph lets a prediction and its explanation share one run.
+    Finding the top class in the graph lets a prediction and its explanation share one run. `rows`
+    is 1 where one direction serves all: a session that fixes the number of rows must not fix this.
     """
     op = Emitter(graph, "candor/direction")
-    given = graph.add_input(DIRECTION, TensorProto.FLOAT, ("candor.directions", n_classes))
+    given = graph.add_input(DIRECTION, TensorProto.FLOAT, (rows, n_classes))
     asked = op.Greater(op.ReduceMax(op.Abs(given), [1], keepdims=1), np.float32(0))
     top = op.ArgMax(heads.score, axis=1, keepdims=0)
     one_hot = op.OneHot(top, np.array(n_classes, np.int64), np.array([0, 1], np.float32))
