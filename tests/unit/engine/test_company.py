@@ -188,7 +188,8 @@ async def test_traced_requests_keep_no_company():
 
     threads = []
     async with rig(Watched(brevity=Brevity(brief=True))) as house:
-        await asyncio.gather(ask(house, rows(1)), asyncio.create_task(traced()))
+        first = asyncio.create_task(ask(house, rows(1)))
+        await asyncio.gather(first, asyncio.create_task(traced()))
     assert all(thread is not threading.current_thread() for n, thread in threads if n > 1)
     assert sum(n for n, _ in threads) == 3
 
