@@ -28,7 +28,7 @@ from candor.explain.question import Question
 from candor.explain.removals import draw_removals
 from candor.result import Geometry, Images, Target
 from serving import REPOSITORY
-from unit.explain.numpy_subject import finish
+from unit.explain.told import finish
 
 
 def examined(subject, x, options, target=1):

@@ -13,13 +13,13 @@ from agreement.references import (
     NoiseTunnel,
     Saliency,
 )
-from agreement.torch_subject import finish
 from candor.explain import options
 from candor.explain.gradient import gradient
 from candor.explain.integrated_gradients import integrated_gradients
 from candor.explain.question import Question
 from candor.explain.smooth_grad import smooth_grad
 from candor.result import Target
+from unit.explain.told import finish
 
 
 @pytest.mark.parametrize("times_input", [False, True])

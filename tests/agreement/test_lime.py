@@ -6,13 +6,13 @@ import skimage
 
 from agreement import networks
 from agreement.references import LimeImageExplainer, LimeTextExplainer, SegmentationAlgorithm
-from agreement.torch_subject import finish
 from candor.explain import options
 from candor.explain.lime import lime
 from candor.explain.question import Question
 from candor.explain.segments import cut
 from candor.explain.subject import Geometry
 from candor.result import Target
+from unit.explain.told import finish
 
 N_SAMPLES = 300
 

@@ -8,12 +8,13 @@ from torch import nn
 from agreement import networks
 from agreement.lime_for_time import explain_series
 from agreement.test_lime import assert_same
-from agreement.torch_subject import TorchSubject, finish
+from agreement.torch_subject import TorchSubject
 from candor.explain import options
 from candor.explain.lime import lime
 from candor.explain.question import Question
 from candor.explain.subject import Geometry
 from candor.result import Target
+from unit.explain.told import finish
 
 N_SAMPLES, N_STEPS = 250, 20
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from agreement.references import LimeTabularExplainer
 from agreement.test_lime import assert_same, coefficients_of
-from agreement.torch_subject import TorchSubject, finish
+from agreement.torch_subject import TorchSubject
 from candor.explain import options
 from candor.explain.lime import lime
 from candor.explain.question import Question
@@ -15,6 +15,7 @@ from candor.explain.subject import Geometry
 from candor.explain.tabular import draw_records
 from candor.result import Target
 from candor.runtime.manifest import load_manifest
+from unit.explain.told import finish
 from zoo.manifest import write_manifest
 from zoo.statistics import column_tables
 

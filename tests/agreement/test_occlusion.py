@@ -6,11 +6,11 @@ import torch
 
 from agreement import networks
 from agreement.references import Occlusion
-from agreement.torch_subject import finish
 from candor.explain import options
 from candor.explain.occlusion import occlusion
 from candor.explain.question import Question
 from candor.result import Target
+from unit.explain.told import finish
 
 
 @pytest.mark.parametrize(

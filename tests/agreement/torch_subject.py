@@ -106,13 +106,3 @@ class TorchSubject:
     def _scores(self, score: torch.Tensor) -> Scores:
         self.n_rows += len(score)
         return Scores(score.numpy(), score.softmax(1).numpy())
-
-
-def finish(generator):
-    """Run a bulk explainer to its end; all it reported on its way, and its answer."""
-    reports = []
-    while True:
-        try:
-            reports.append(next(generator))
-        except StopIteration as end:
-            return reports, end.value

@@ -20,7 +20,7 @@ from golden.networks import (
     sentence_subject,
     to_last_layer,
 )
-from unit.explain.numpy_subject import finish
+from unit.explain.told import finish
 
 
 class Golden:

@@ -15,7 +15,7 @@ from candor.runtime.compiled import Compiled
 from candor.runtime.manifest import load_manifest
 from candor.runtime.session import Session
 from programs.networks import POLICY
-from unit.explain.numpy_subject import finish
+from unit.explain.told import finish
 
 SEED = secrets.randbelow(2**31)
 REPOSITORY = Path(__file__).resolve().parents[2] / "models" / "repository"

@@ -26,6 +26,7 @@ from candor.explain.options import (
 from candor.explain.parse import method_name, to_json
 from candor.explain.question import Question
 from candor.explain.similarity import rank_correlation
+from candor.explain.steps import ended
 from candor.result import Array, Target
 from candor.runtime.files import ModelFile
 from candor.runtime.model import Model
@@ -167,15 +168,12 @@ def _maps(
 
 
 def _map(model: Model, question: Question, options: Options) -> Array | None:
-    steps = in_slices(model.subject(), question, options)
     try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        values = np.abs(end.value.values)
-        return values if np.isfinite(values).all() else None
+        found = ended(in_slices(model.subject(), question, options))
     except InvalidInput:  # shuffled weights may overflow
         return None
+    values = np.abs(found.values)
+    return values if np.isfinite(values).all() else None
 
 
 def _compared(before: Sequence[Array | None], after: Sequence[Array | None], kind: str) -> _Alike:

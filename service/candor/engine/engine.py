@@ -11,13 +11,13 @@ from typing import TypeAlias
 from candor.engine.assemble import Found, assemble
 from candor.engine.batch import RowSays
 from candor.engine.bulk import Wishes, answer_bulk
-from candor.engine.company import Company
 from candor.engine.condition import passed_over
 from candor.engine.deadline import Deadline
 from candor.engine.estimate import estimate_plan
 from candor.engine.gather import within
 from candor.engine.house import House, distinct, look_up
 from candor.engine.interactive import answer_interactive
+from candor.engine.microbatch import Microbatcher
 from candor.engine.model import Model, ModelStore
 from candor.engine.plan import Plan, is_bulk, make_plan
 from candor.engine.predicting import brief_prediction, is_brief, joint_prediction, n_rows
@@ -63,7 +63,7 @@ class Engine:
         self.house = house
         self._secret = secret
         self._budget_s = budget_s
-        self._company = Company(house.workers, house.metrics)
+        self._microbatcher = Microbatcher(house.workers, house.metrics)
         self._prospects = Prospects(house.workers.places)
 
     async def predict(
@@ -208,8 +208,8 @@ class Engine:
         if not is_brief(model, request):
             return None
         joint = brief_prediction(self.house, model, request)
-        found: Prediction | object = await self._company.answer(joint, model.id.name)
-        return found if isinstance(found, Prediction) else None
+        found: Prediction | None = await self._microbatcher.answer(joint, model.id.name)
+        return found
 
     async def _find(self, request: PredictRequest | ExplainRequest) -> Model:
         if self.store.loads(request.model, request.version):

@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 
 from candor.errors import InvalidInput
+from candor.explain.steps import ended
 from candor.geometry import CategoryColumn, Column, NumberColumn
 from candor.result import Array
 
@@ -51,13 +52,7 @@ def draw_records(
     columns: Sequence[Column], record: Array, n_samples: int, seed: int, *, discretise: bool
 ) -> Drawn:
     """Draw records as `drawing_records`, without a pause."""
-    steps = drawing_records(columns, record, n_samples, seed, discretise=discretise)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            drawn: Drawn = end.value
-            return drawn
+    return ended(drawing_records(columns, record, n_samples, seed, discretise=discretise))
 
 
 def drawing_records(

@@ -17,7 +17,7 @@ from candor.runtime.specs import TensorSpec
 
 __all__ = ["distributions_of"]
 
-_OFF_ONE: Final = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-4}
+_OFF_ONE: Final = 1e-4
 _OFF_ONE_OF_16_BITS: Final = 1e-2
 
 
@@ -63,6 +63,6 @@ def _sums_to_one(rows: Array) -> bool:
     values = rows.astype(np.float64)
     if values.size == 0 or values.shape[1] < 2:
         return False
-    off = _OFF_ONE.get(rows.dtype, _OFF_ONE_OF_16_BITS)
+    off = _OFF_ONE_OF_16_BITS if rows.dtype.itemsize == 2 else _OFF_ONE
     inside = values.min() >= -off and values.max() <= 1 + off
     return bool(inside and np.abs(values.sum(axis=1) - 1).max() <= off)

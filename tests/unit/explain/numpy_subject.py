@@ -113,16 +113,6 @@ class NumpySubject:
         return Scores(score, self.probability(score))
 
 
-def finish(generator):
-    """Run a bulk explainer to its end; all it reported on its way, and its answer."""
-    reports = []
-    while True:
-        try:
-            reports.append(next(generator))
-        except StopIteration as end:
-            return reports, end.value
-
-
 def peak_bytes(generator) -> int:
     """How much an explainer held at most, of memory that Python and numpy took."""
     tracemalloc.start()

@@ -21,7 +21,8 @@ from candor.explain.options import (
 from candor.explain.question import Question
 from candor.geometry import CategoryColumn, Geometry, NumberColumn
 from candor.result import Target
-from unit.explain.numpy_subject import NumpySubject, finish, linear
+from unit.explain.numpy_subject import NumpySubject, linear
+from unit.explain.told import finish
 
 SHARES = Gradient("signed", times_input=True)
 EVERY = [

@@ -9,7 +9,8 @@ from candor.explain.options import IntegratedGradients
 from candor.explain.question import Question
 from candor.explain.subject import Geometry
 from candor.result import Target
-from unit.explain.numpy_subject import NumpySubject, finish, linear, peak_bytes
+from unit.explain.numpy_subject import NumpySubject, linear, peak_bytes
+from unit.explain.told import finish
 
 draw = np.random.default_rng(0)
 WEIGHTS = draw.normal(size=(3, 2, 4, 5))

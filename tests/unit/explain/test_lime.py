@@ -10,7 +10,8 @@ from candor.explain.parse import parse_options
 from candor.explain.question import Question
 from candor.explain.subject import Geometry
 from candor.result import Target
-from unit.explain.numpy_subject import NumpySubject, finish, linear
+from unit.explain.numpy_subject import NumpySubject, linear
+from unit.explain.told import finish
 
 draw = np.random.default_rng(0)
 SEGMENTS = (np.arange(8)[:, None] // 2 * 3 + np.arange(9) // 3).astype(np.int32)

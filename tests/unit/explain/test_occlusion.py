@@ -10,7 +10,8 @@ from candor.explain.parse import describe
 from candor.explain.question import Question
 from candor.explain.subject import Geometry
 from candor.result import Target
-from unit.explain.numpy_subject import finish, linear
+from unit.explain.numpy_subject import linear
+from unit.explain.told import finish
 
 draw = np.random.default_rng(0)
 WEIGHTS = draw.normal(size=(3, 2, 16, 24))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from candor.errors import TooLarge
 from candor.explain import sampling
 from candor.explain.sampling import distinct_masks, drawing, mask_chunks
-from unit.explain.draws import draw_masks, drawn, ended
+from unit.explain.draws import draw_masks, drawn
+from unit.explain.told import finish
 
 
 @pytest.mark.parametrize("kind", ["image", "tokens", "series", "tabular"])
@@ -52,7 +53,7 @@ def test_draws_are_those_of_lime_written_out():
 )
 def test_draws_in_chunks_are_those_in_one_piece(monkeypatch, kind, n_segments, n_channels):
     seed, n_samples = secrets.randbelow(2**32), 2100
-    told, found = ended(drawing(kind, n_segments, n_samples, seed, n_channels))
+    told, found = finish(drawing(kind, n_segments, n_samples, seed, n_channels))
     assert len(told) >= 2, "the clock is looked at in between"
     assert np.diff([0, *told, n_samples]).max() * n_segments <= 2**18
     monkeypatch.setattr(sampling, "_CHUNK", 2 * n_samples)
@@ -64,7 +65,7 @@ def test_draws_in_chunks_are_those_in_one_piece(monkeypatch, kind, n_segments, n
 
 
 def test_few_draws_are_made_without_a_pause():
-    assert ended(drawing("tokens", 10, 1000, secrets.randbelow(2**32)))[0] == []
+    assert finish(drawing("tokens", 10, 1000, secrets.randbelow(2**32)))[0] == []
 
 
 def test_channels_apart_lose_the_same_slices():

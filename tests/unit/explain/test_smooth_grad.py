@@ -9,7 +9,8 @@ from candor.explain.question import Question
 from candor.explain.smooth_grad import smooth_grad
 from candor.explain.subject import Geometry
 from candor.result import Target
-from unit.explain.numpy_subject import NumpySubject, finish, linear, peak_bytes
+from unit.explain.numpy_subject import NumpySubject, linear, peak_bytes
+from unit.explain.told import finish
 
 draw = np.random.default_rng(11)
 

@@ -14,8 +14,8 @@ from candor.explain.tabular import conditions, draw_records, drawing_records, un
 from candor.geometry import NumberColumn
 from candor.result import Target
 from unit.explain.columns import category_column, number_column
-from unit.explain.draws import ended
-from unit.explain.numpy_subject import finish, linear
+from unit.explain.numpy_subject import linear
+from unit.explain.told import finish
 
 draw = np.random.default_rng(0)
 AGES, KINDS = (
@@ -60,10 +60,10 @@ def test_what_the_linear_model_sees_is_the_own_bin_or_category():
 def test_records_drawn_in_chunks_are_those_in_one_piece(monkeypatch):
     seed, row = secrets.randbelow(2**32), np.array([45.0, 5.0])
     monkeypatch.setattr(tabular, "_CHUNK", 64)
-    told, found = ended(drawing_records(COLUMNS, row, 300, seed, discretise=True))
+    told, found = finish(drawing_records(COLUMNS, row, 300, seed, discretise=True))
     assert len(told) == 5
     monkeypatch.undo()
-    told, whole = ended(drawing_records(COLUMNS, row, 300, seed, discretise=True))
+    told, whole = finish(drawing_records(COLUMNS, row, 300, seed, discretise=True))
     assert told == []
     np.testing.assert_array_equal(found.records, whole.records, err_msg=f"seed {seed}")
     np.testing.assert_array_equal(found.design, whole.design, err_msg=f"seed {seed}")

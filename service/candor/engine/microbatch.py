@@ -16,16 +16,13 @@ from candor.engine.workers import Workers
 from candor.metrics import Metrics
 from candor.spans import current
 
-__all__ = ["NO_SLOT", "Company"]
+__all__ = ["Microbatcher"]
 
 _QUIET_TURNS: Final = 6
 _LONGEST_S: Final = 0.005
 """That anybody waits: of a turn, others may make something long."""
 _MOST: Final = 16
 """Who runs together: everything else on the loop waits for it."""
-
-NO_SLOT: Final = object()
-"""There was no slot to spare; nothing was done."""
 
 
 @dataclass(slots=True)
@@ -39,7 +36,7 @@ class _Group:
     quiet_turns: int = 0
 
 
-class Company:
+class Microbatcher:
     """Gathers brief work of equal keys; made and used on the event loop."""
 
     def __init__(self, workers: Workers, metrics: Metrics) -> None:
@@ -57,11 +54,11 @@ class Company:
         """Do a piece of work together with what else of its key comes meanwhile.
 
         Returns:
-            What it answers; `NO_SLOT` where somebody else needs them all, and for a request that is
-            traced: the threads tell of what they do.
+            What it answers; None, and nothing is done, where no slot can be spared, and for a
+            request that is traced: the threads tell of what they do.
         """
         if current() is not None:
-            return NO_SLOT
+            return None
         group = self._groups.get(joint.key)
         if group is not None and group.rows + joint.rows > joint.max_rows:
             self._end(joint.key, group)
@@ -93,7 +90,7 @@ class Company:
 
     def _end(self, key: Hashable, group: _Group) -> None:
         del self._groups[key]
-        outcomes: list[Outcome] = [(NO_SLOT, None)] * len(group.joints)
+        outcomes: list[Outcome] = [(None, None)] * len(group.joints)
         with self._workers.spare_slot() as free:
             if free:
                 self._count(group)
