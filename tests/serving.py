@@ -90,11 +90,12 @@ def running(
 def _wait_ready(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
     seen = 0
     while True:
-        lines = log.read_text().splitlines()
+        written = log.read_text()
+        lines = written[: written.rfind("\n") + 1].splitlines()  # the last may be in the making
         for line in lines[seen:]:
             if line.startswith("{") and (record := json.loads(line))["event"] == "ready":
                 return record
-        seen = max(0, len(lines) - 1)  # the last line may still be in the making
+        seen = len(lines)
         try:
             code = process.wait(timeout=0.05)
         except subprocess.TimeoutExpired:

@@ -6,7 +6,9 @@
 
 Rows are kept one by one in .cache/quality, so that a run that ended early goes on where it was, and
 one with a larger --count adds to what is there; --anew forgets them, as it must where the service
-has changed. The means and their intervals are kept in benchmarks/quality/results, a file each.
+has changed; --warnings explains the kept rows of `faithfulness` again for their warnings alone, as
+where there is a new one. The means and their intervals are kept in benchmarks/quality/results, a
+file each.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import time
 from pathlib import Path
 
 from benchmarks.quality import faithfulness, localisation, report
+from benchmarks.quality.rewarn import rewarn
 from benchmarks.quality.rows import REPOSITORY
 from benchmarks.quality.suite import measured
 
@@ -35,6 +38,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="which ones (0)")
     parser.add_argument("--minutes", type=float, default=1e9, help="at most, for each name")
     parser.add_argument("--anew", action="store_true", help="forget the rows that are kept")
+    parser.add_argument("--warnings", action="store_true", help="of kept rows, these alone anew")
     args = parser.parse_args()
     if args.what == "report":
         report.write(RESULTS)
@@ -56,7 +60,9 @@ def main() -> int:
         kept = KEPT / f"{args.what}-{name}-{args.seed}.jsonl"
         if args.anew:
             kept.unlink(missing_ok=True)
-        rows = measured(suite, kept, args.minutes * 60)
+        if args.warnings:
+            rewarn(name, Path(root), args.count, args.seed, kept)
+        rows = measured(suite, kept, -1.0 if args.warnings else args.minutes * 60)
         found = {**suite.summary(rows), "seed": args.seed}
         file = RESULTS / f"{args.what}-{name}.json"
         file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

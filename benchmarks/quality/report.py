@@ -34,6 +34,7 @@ def write(results: Path) -> None:
             faithful, ("faithfulness_correlation", "relative_infidelity")
         ),
         "sensitivity": lambda: _by_kind(faithful, ("max_sensitivity",)),
+        "classes": lambda: _by_kind(faithful, ("class_correlation",)),
         "warnings": lambda: warnings_table(faithful),
         "localisation": lambda: _localisation(local),
         "sanity": _sanity,

@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.quality.table import table
+from candor.explain.explainers import INTERACTIVE
+from candor.explain.parse import method_name
 
 __all__ = ["WARNINGS", "warnings_table"]
+
+_FAST = {method_name(options()) for options in INTERACTIVE}
+"""Methods that are asked for full trust; long ones are not explained again for it."""
+
+_KINDS = {"image": "pictures", "series": "series", "tokens": "texts"}
 
 
 class Warned(NamedTuple):
@@ -14,7 +21,8 @@ class Warned(NamedTuple):
     Attributes:
         word: that it begins with.
         meaning: where it fires.
-        methods: that can have it; () for all.
+        methods: that can have it, and were asked in a way that can find it; () for all.
+        kinds: of models whose rows can; () for all.
         never: why none of these models' rows has it, where none has.
     """
 
@@ -22,15 +30,27 @@ class Warned(NamedTuple):
     meaning: str
     methods: tuple[str, ...] = ()
     never: str = ""
+    kinds: tuple[str, ...] = ()
 
 
 WARNINGS: tuple[Warned, ...] = (
+    Warned(
+        "centre",
+        "over 7 x 7 cells, the map is a bump in the middle (correlation of 0.9 or more)",
+        kinds=("image",),
+    ),
     Warned(
         "constant",
         "every position has the same value",
         never="a window or a segment that is the whole row; defaults are smaller",
     ),
     Warned("empty", "every value is zero"),
+    Warned(
+        "fading",
+        "gradients fall ten times and more from one end of a series or text to the other, evenly",
+        ("gradient", "smooth_grad", "integrated_gradients"),
+        kinds=("series", "tokens"),
+    ),
     Warned(
         "few samples",
         "LIME has fewer samples than segments",
@@ -68,6 +88,11 @@ WARNINGS: tuple[Warned, ...] = (
     ),
     Warned(
         "poor fit", "LIME's linear model explains under half of what perturbations do", ("lime",)
+    ),
+    Warned(
+        "same for another class",
+        "under full trust, the map of another class ranks the positions alike (0.95 or more)",
+        tuple(sorted(_FAST)),
     ),
     Warned("saturated", "the probability that is explained is over 0.9999", ("lime",)),
     Warned(
@@ -126,9 +151,11 @@ def _rates(
         found["rows"]
         for found in faithful.values()
         for name in found["methods"]
-        if name in of.methods or (not of.methods and not name.startswith("random"))
+        if (not of.kinds or found["kind"] in of.kinds)
+        and (name in of.methods or (not of.methods and not name.startswith("random")))
     )
-    among = ", ".join(of.methods) or "all"
+    kinds = " and ".join(_KINDS[each] for each in of.kinds)
+    among = f"{_methods(of)} on {kinds}" if kinds else _methods(of)
     if not fired:
         return f"never of {total:,} ({among})", of.never
     places = [
@@ -137,3 +164,9 @@ def _rates(
     ]
     more = f", and {len(places) - 4} more" if len(places) > 4 else ""
     return f"{sum(fired.values()) / total:.1%} of {among}", ", ".join(places[:4]) + more
+
+
+def _methods(of: Warned) -> str:
+    if set(of.methods) == _FAST:
+        return "those of one run"
+    return ", ".join(of.methods) or "all"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from benchmarks.interleave import machine, markdown
-from benchmarks.serving import cached, incidents, load, peers, throughput
+from benchmarks.serving import cached, incidents, load, peers, soak, throughput
 from benchmarks.serving.processes import here
 from benchmarks.serving.rows import Row
 
@@ -23,6 +23,7 @@ _MEASUREMENTS: Mapping[str, Callable[[float], Iterator[Row]]] = MappingProxyType
         "broken-model": incidents.broken_model,
         "slow-clients": incidents.slow_clients,
         "log-full": incidents.log_full,
+        "soak": soak.soak,
         "peers": peers.small,
         "peers-large": peers.large,
     }

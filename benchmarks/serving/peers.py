@@ -27,14 +27,12 @@ from benchmarks.autodiff.networks import onnx_file
 from benchmarks.serving.bodies import closed_bodies, post
 from benchmarks.serving.processes import MODELS, ROOT, SERVER_CORE, free_port, pinned, service
 from benchmarks.serving.raw import Run, closed_loop
-from benchmarks.serving.rows import Row, spread, unique
-from candor.inference.v2 import grpc_service_pb2 as pb
+from benchmarks.serving.rows import INFER, Row, inferences, spread, unique
 from candor.result import Array
 
 __all__ = ["large", "small"]
 
 _ROUNDS = 7
-_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _SERVERS = "benchmarks.serving.peer_servers"
 _START_S = 180
 _VARIABLES = {
@@ -191,14 +189,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _over_grpc(port: int, rows: list[Array], callers: int) -> _Send:
     """The Open Inference Protocol, tensors raw: the same bytes for candor and for MLServer."""
-    requests = []
-    for row in rows:
-        request = pb.ModelInferRequest(model_name="model")
-        request.inputs.add(name=_input_of(row), datatype="FP32", shape=row.shape)
-        request.raw_input_contents.append(row.tobytes())
-        requests.append(request.SerializeToString())
+    requests = inferences("model", _input_of(rows[0]), rows)
     target = f"127.0.0.1:{port}"
-    return lambda seconds: asyncio.run(closed_loop(target, _INFER, requests, callers, seconds))
+    return lambda seconds: asyncio.run(closed_loop(target, INFER, requests, callers, seconds))
 
 
 def _input_of(row: Array) -> str:

@@ -5,10 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from candor.client.asking import explain_request, predict_request
+from candor.inference.v2 import grpc_service_pb2 as oip
 from candor.result import Array
 
-__all__ = ["Row", "explanations", "predictions", "spread", "unique"]
+__all__ = ["Row", "explanations", "inferences", "predictions", "spread", "unique"]
 
+INFER = "/inference.GRPCInferenceService/ModelInfer"
 PREDICT = "/candor.v1.ExplanationService/Predict"
 EXPLAIN = "/candor.v1.ExplanationService/Explain"
 
@@ -32,6 +34,17 @@ def unique(shape: tuple[int, ...], count: int) -> list[Array]:
 def predictions(model: str, name: str, tensors: list[Array]) -> list[bytes]:
     """Requests for predictions, serialized."""
     return [predict_request(model, {"tensors": {name: x}}).SerializeToString() for x in tensors]
+
+
+def inferences(model: str, name: str, tensors: list[Array]) -> list[bytes]:
+    """The same over the Open Inference Protocol, tensors raw."""
+    requests = []
+    for tensor in tensors:
+        request = oip.ModelInferRequest(model_name=model)
+        request.inputs.add(name=name, datatype="FP32", shape=tensor.shape)
+        request.raw_input_contents.append(tensor.tobytes())
+        requests.append(request.SerializeToString())
+    return requests
 
 
 def explanations(model: str, method: str, name: str, tensors: list[Array]) -> list[bytes]:

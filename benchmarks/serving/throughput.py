@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.autodiff.networks import onnx_file
 from benchmarks.serving.processes import SERVER_CORE, echo, pinned, service
 from benchmarks.serving.raw import Run, closed_loop
-from benchmarks.serving.rows import PREDICT, Row, predictions, spread, unique
+from benchmarks.serving.rows import INFER, PREDICT, Row, inferences, predictions, spread, unique
 
 __all__ = ["large", "small"]
 
@@ -45,22 +45,28 @@ def large(seconds: float) -> Iterator[Row]:
 
 
 def small(seconds: float) -> Iterator[Row]:
-    """A small model, in turns with an echo of the same payloads."""
-    requests = predictions(_SMALL, "image", unique((1, 1, 28, 28), 512))
-    ours: list[float] = []
-    echoed: list[float] = []
+    """A small model by each of the two protocols, in turns with an echo of the same payloads."""
+    rows = unique((1, 1, 28, 28), 512)
     with service() as running:
-        size = _loop(running.target, requests, 0.1).answer_bytes
-        with echo(size) as echoing:
-            for _ in range(_ROUNDS):
-                echoed.append(_loop(echoing, requests, seconds).rate)
-                ours.append(_loop(running.target, requests, seconds).rate)
-    ratios = [a / b for a, b in zip(ours, echoed, strict=True)]
-    yield Row(
-        f"small model ({_SMALL}), eight callers, against a grpc.aio echo of the same payload",
+        for rpc, requests in (
+            (INFER, inferences(_SMALL, "image", rows)),
+            (PREDICT, predictions(_SMALL, "image", rows)),
+        ):
+            yield _beside_echo(running.target, rpc, requests, seconds)
+
+
+def _beside_echo(target: str, rpc: str, requests: list[bytes], seconds: float) -> Row:
+    def loop(asked: str) -> Run:
+        return asyncio.run(closed_loop(asked, rpc, requests, 8, seconds))
+
+    size = loop(target).answer_bytes
+    with echo(size) as echoing:
+        turns = [(loop(echoing).rate, loop(target).rate) for _ in range(_ROUNDS)]
+    echoed, ours = map(list, zip(*turns, strict=True))
+    ratios = [mine / theirs for theirs, mine in turns]
+    name = rpc.rpartition("/")[2]
+    return Row(
+        f"small model ({_SMALL}) by {name}, eight callers, against a grpc.aio echo of the same "
+        "payload",
         f"{spread(ours, 0)} /s", f"{spread(echoed, 0)} /s", spread(ratios), ">= 0.6",
     )  # fmt: skip
-
-
-def _loop(target: str, requests: list[bytes], seconds: float) -> Run:
-    return asyncio.run(closed_loop(target, PREDICT, requests, 8, seconds))

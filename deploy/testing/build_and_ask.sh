@@ -54,6 +54,9 @@ for name in ("pip", "setuptools", "torch", "hatchling"):
     assert importlib.util.find_spec(name) is None, f"{name} is in the image"
 mine = [p for p in pathlib.Path("/opt/candor").rglob("*") if os.access(p, os.W_OK) and not p.is_symlink()]
 assert not mine, f"the service may write to {mine[:3]}"
+from candor.render.letters import lettering
+face = lettering(12, "Größe, Розмір, μέγεθος").getname()[0]
+assert face == "DejaVu Sans", f"drawings have letters of {face}"
 '
 
 run --detach --name "$container" --env CANDOR_GRPC_ADDRESS="$address" \

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from torch import nn
 
 from zoo.card import HARDWARE, Card, percent, write_card
-from zoo.compare import Measured, compare
+from zoo.compare import Measured, compare, run, score_of
 from zoo.export import example_like, name_value, only, save, to_onnx
 from zoo.fit import Fitted
 from zoo.fold import fold_norms
@@ -24,12 +24,20 @@ from zoo.sets.samples import Samples
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One seed: what was fitted, its ONNX file, what that reaches on the test split."""
+    """One seed: what was fitted, its ONNX file, and what that reaches.
+
+    Attributes:
+        measured: on the test split.
+        trained: score on rows that it was trained on, as they are; None: not measured.
+        n_trained: how many these are.
+    """
 
     seed: int
     fitted: Fitted
     exported: ModelProto
     measured: Measured
+    trained: float | None = None
+    n_trained: int = 0
 
 
 def export(model: Model, net: nn.Module) -> ModelProto:
@@ -40,10 +48,24 @@ def export(model: Model, net: nn.Module) -> ModelProto:
     return exported
 
 
-def measure(model: Model, fitted: Fitted, seed: int, test: Samples) -> Run:
-    """Export a seed's network and compare it with torch on the test split."""
+def measure(
+    model: Model, fitted: Fitted, seed: int, test: Samples, trained: Samples | None = None
+) -> Run:
+    """Export a seed's network and compare it with torch on the test split.
+
+    Args:
+        model: of the table.
+        fitted: what the seed's run has chosen.
+        seed: its number.
+        test: the test split.
+        trained: rows that it was trained on, to be scored too.
+    """
     exported = export(model, fitted.net)
-    return Run(seed, fitted, exported, compare(model, fitted.net, exported, test))
+    measured = compare(model, fitted.net, exported, test)
+    if trained is None:
+        return Run(seed, fitted, exported, measured)
+    score = score_of(model, run(exported, model, trained), trained)
+    return Run(seed, fitted, exported, measured, score, len(trained))
 
 
 def publish(name: str, model: Model, runs: Sequence[Run], root: Path, target: Path) -> None:
@@ -73,7 +95,7 @@ _WRITTEN: Mapping[Task, tuple[str, Callable[[float], str]]] = {
 
 def _scores(model: Model, runs: Sequence[Run]) -> list[Row]:
     what, written = _WRITTEN[model.task]
-    first, scores = runs[0], [run.measured.score for run in runs]
+    first, scores = runs[0], [one.measured.score for one in runs]
     rows = [(f"{what}, test split", written(first.measured.score))]
     if len(runs) > 1:
         each = ", ".join(map(written, scores))
@@ -84,6 +106,9 @@ def _scores(model: Model, runs: Sequence[Run]) -> list[Row]:
                 f"{written(mean(scores))}, {spread}, {each}",
             )
         )
+    if first.trained is not None:
+        seen = f"{what}, {first.n_trained:,} training rows, not augmented"
+        rows.append((seen, written(first.trained)))
     if model.recipe.held_out:
         held = f"{what}, {model.recipe.held_out:,} held-out training rows, the epoch's choice"
         rows.append((held, written(first.fitted.score)))

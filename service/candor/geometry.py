@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["CategoryColumn", "Column", "Geometry", "Kind", "NumberColumn"]
+__all__ = ["CategoryColumn", "Column", "Geometry", "Kind", "NumberColumn", "Part"]
 
-Kind = Literal["image", "tokens", "series", "tabular"]
+Kind = Literal["image", "tokens", "series", "tabular", "several"]
+"""What a row is; `several`: rows of several inputs that are explained, laid end to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Geometry:
     """How a row is laid out.
 
     Attributes:
-        kind: image, tokens, series or tabular.
+        kind: image, tokens, series, tabular, or several.
         channel_axis: axis of the row's (not the batch's) shape that holds channels: image nchw 0,
             nhwc 2; series [t, f] 1; None where a position has no channels (tokens, tabular, and
             series [t]).
@@ -63,6 +64,8 @@ class Geometry:
         features: names of the columns of a record or series; () where the manifest has none.
         columns: what was in them in training, as many; () where the manifest does not say.
         columns_digest: stands for `columns` where geometries are written down; they are long.
+        parts: of a row of several inputs, those that are explained, in the order of the row; ()
+            where there is one, or where nothing is known of the rows' shapes yet.
     """
 
     kind: Kind
@@ -74,3 +77,27 @@ class Geometry:
     features: tuple[str, ...] = ()
     columns: tuple[Column, ...] = field(default=(), repr=False)
     columns_digest: str = ""
+    parts: tuple["Part", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One input of several that are explained.
+
+    A row is their values end to end, then those of the inputs that are not explained.
+
+    Attributes:
+        name: of the input.
+        geometry: of its own rows.
+        shape: of its own rows.
+        value_shape: of what gradients are taken to: the same, or an embedding's.
+        shown: whether its maps bear its name; not where it is the only one.
+        layers: those whose maps are of its positions.
+    """
+
+    name: str
+    geometry: Geometry
+    shape: tuple[int, ...]
+    value_shape: tuple[int, ...]
+    shown: bool = True
+    layers: tuple[str, ...] = field(default=(), repr=False)

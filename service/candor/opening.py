@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from candor.engine.digest import cache_secret
+from candor.engine.jobs.asker import Asker
 from candor.engine.jobs.docket import Docket
 from candor.engine.jobs.keeper import Keeper
 from candor.engine.jobs.ledger import Jobs
@@ -30,7 +31,7 @@ from candor.wire.http import http_app, metrics_app, serving_http
 from candor.wire.keys import KeyRing
 from candor.wire.replays import Replays
 from candor.wire.rest import rest_routes
-from candor.wire.server import GrpcServer, start_grpc, start_health
+from candor.wire.server import Connections, GrpcServer, start_grpc, start_health
 from candor.wire.services import Services
 from candor.wire.tls import TlsFiles, TlsPorts
 
@@ -97,7 +98,15 @@ async def open_doors(
         )
         credentials = tls.grpc_credentials() if tls else None
         rpc = await start_grpc(
-            settings.grpc_address, services, credentials, reflects=settings.reflection
+            settings.grpc_address,
+            services,
+            credentials,
+            reflects=settings.reflection,
+            connections=Connections(
+                settings.keepalive_s,
+                settings.max_connection_age_s,
+                settings.max_connection_age_grace_s,
+            ),
         )
         yield Doors(rpc, http, scrape, health)
 
@@ -189,8 +198,9 @@ async def open_jobs(settings: Settings, metrics: Metrics) -> AsyncGenerator[Jobs
         # Answers of many megabytes take their time, and nobody's request waits for them.
         timeout_s = _JOB_PATIENCE * settings.redis_timeout_ms / 1000
         client, namespace = _redis(settings, timeout_s), settings.cache_namespace
-        shelf = Shelf(client, namespace=namespace, ttl_s=settings.job_ttl_s, timeout_s=timeout_s)
-        docket = Docket(client, namespace=namespace, timeout_s=timeout_s)
+        asker = Asker(client, timeout_s=timeout_s)
+        shelf = Shelf(asker, namespace=namespace, ttl_s=settings.job_ttl_s)
+        docket = Docket(asker, namespace=namespace)
         reader = Reader(shelf, docket, metrics, secret)
         keeper = Keeper(shelf, docket, memory, reader, secret=secret, lost_s=settings.job_lost_s)
         kept = Kept(shelf, docket, reader, keeper)

@@ -1,7 +1,7 @@
 """The values that travel through the house: frozen, arrays inside, no behaviour worth testing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
@@ -218,9 +218,18 @@ class Attribution:
             tabular [f]; with `channels=keep` the shape of what was differentiated.
         trust: the trust record: resolved options, target, figures, warnings (design: JSON object).
         segments: int32, aligned with the row, for methods that group positions; else None.
+        input: what the map is of, where the model has several inputs that are explained; else "".
+        others: of the same answer, the maps of its other inputs; none of them has others.
     """
 
     method: str
     values: Array
     trust: Mapping[str, Json]
     segments: Array | None = field(default=None)
+    input: str = ""
+    others: tuple["Attribution", ...] = ()
+
+    @property
+    def maps(self) -> tuple["Attribution", ...]:
+        """Each of the maps by itself."""
+        return (replace(self, others=()), *self.others) if self.others else (self,)

@@ -57,7 +57,9 @@ def open_store(settings: Settings, frame: Frame) -> Store[Model]:
     budget = Budget(settings.model_memory_bytes, unloaded)
     metrics.model_memory(lambda: budget.size_bytes)
     policy = ModelPolicy(
-        session=SessionPolicy(settings.providers, settings.intra_op_threads),
+        session=SessionPolicy(
+            settings.providers, settings.intra_op_threads, max_run_bytes=settings.max_run_bytes
+        ),
         max_image_pixels=settings.max_image_pixels,
         on_run=ran,
         batching=Batching(settings.max_batch_size, settings.max_queue_delay_ms / 1000),

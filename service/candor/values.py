@@ -1,11 +1,17 @@
 """Settings are texts first: what they may say, and what they are then."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from types import MappingProxyType
+from typing import Any
+
+from candor.engine.cores import eighth_of_memory, usable_cores
 
 __all__ = [
+    "COMPUTED",
     "address",
     "address_or_none",
+    "declared",
     "flag",
     "milliseconds",
     "names",
@@ -17,6 +23,26 @@ __all__ = [
 ]
 
 _FLAGS: Mapping[str, bool] = MappingProxyType({"true": True, "1": True, "false": False, "0": False})
+
+COMPUTED: Mapping[object, str] = MappingProxyType(
+    {usable_cores: "the cores at hand", eighth_of_memory: "an eighth of memory"}
+)
+"""What is said of defaults that are found out."""
+
+
+def declared(default: object, parse: Callable[[str], object], help_: str, unit: str = "") -> Any:
+    """A field of a dataclass of settings.
+
+    Args:
+        default: a value, or what finds one out.
+        parse: makes a value of a text.
+        help_: for documentation and the command line.
+        unit: of a number.
+    """
+    metadata = {"parse": parse, "help": help_, "unit": unit}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def positive(text: str) -> int:

@@ -21,11 +21,11 @@ from agreement import networks
 from candor.cli.local import open_model
 from candor.explain.blur import rise_blurred
 from candor.explain.examination import N_REMOVALS, Found, curves, losses, trial_of
-from candor.explain.examine import N_NOISY, RADIUS
 from candor.explain.explainers import in_slices
 from candor.explain.options import Gradient, IntegratedGradients
 from candor.explain.question import Question
 from candor.explain.removals import draw_removals
+from candor.explain.repeats import N_NOISY, RADIUS
 from candor.result import Geometry, Images, Target
 from serving import REPOSITORY
 from unit.explain.told import finish

@@ -1,22 +1,28 @@
 """A master that Sentinels know of, a cluster, a password in a file: real redis-server processes."""
 
 import asyncio
+import bisect
 import subprocess
 import time
 
 import pytest
+from redis.crc import key_slot
 
 from cache.redis_server import RedisServer, binary, free_port
 from cache.test_jobs import dead, replicas, seen
 from cache.tier import redis_rig
 from candor.engine.deadline import Deadline
+from candor.engine.jobs.codec import SCHEMA
+from candor.engine.jobs.record import job_key
 from candor.engine.redis_client import open_redis
 from candor.engine.redis_locks import RedisLocks
+from candor.errors import Unavailable
 from candor.explain.options import Gradient, Lime, Occlusion
-from unit.engine.builders import explain_request, rows
+from unit.engine.builders import SECRET, explain_request, rows
 from unit.engine.job_builders import ask, ended, long_request
 
 NEVER = Deadline()
+BOUNDS = (0, 5461, 10923, 16384)
 REQUEST = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(2))
 
 
@@ -113,9 +119,8 @@ def cluster(tmp_path):
         "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "500",
     )  # fmt: skip
     clients = [node.client() for node in nodes]
-    bounds = (0, 5461, 10923, 16384)
     for number, client in enumerate(clients):
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", BOUNDS[number], BOUNDS[number + 1] - 1)
         bus = client.config_get("cluster-port")["cluster-port"]
         for other in clients:
             other.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[number].port, bus)
@@ -207,6 +212,17 @@ async def test_a_dead_node_of_a_cluster_costs_what_it_held_and_no_more(cluster):
         await until(whole)
 
 
+async def test_a_server_that_starts_while_a_node_is_dead_has_the_others(cluster):
+    nodes, _ = cluster
+    nodes[0].kill()  # the first, which tells redis-py how to ask
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    many = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(10))
+    async with redis_rig(url, timeout_s=1) as house:
+        assert await house.cache.ping()
+        assert await asked(house, many) == {"miss"}
+        assert "hit" in await asked(house, many)
+
+
 async def test_jobs_in_a_cluster_are_told_of_and_taken_over(cluster):
     nodes, _ = cluster
     url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
@@ -221,6 +237,67 @@ async def test_jobs_in_a_cluster_are_told_of_and_taken_over(cluster):
         for number in range(4):
             assert (await ended(other, str(number))).state == "succeeded"
         assert spare.value("candor_jobs_taken_over_total") == 4
+
+
+def key_of(job_id):
+    return job_key("", job_id, SECRET)
+
+
+def node_of(job_id):
+    """Which of the nodes has a job."""
+    return bisect.bisect(BOUNDS[1:], key_slot(key_of(job_id).encode()))
+
+
+def all_saved(jobs):
+    async def saved():
+        return all(held.saved for held in jobs._memory.all())
+
+    return saved
+
+
+async def test_with_a_dead_node_of_a_cluster_jobs_live_on(cluster):
+    nodes, clients = cluster
+    number = 0
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    ids = [f"job-{at}" for at in range(9)]
+    async with replicas(url, timeout_s=5) as ((one, built), (other, _)):
+        for job_id in ids:
+            await ask(one, built, job_id=job_id)
+            assert (await ended(one, job_id)).state == "succeeded"
+        await until(all_saved(one))
+        await ask(one, built, job_id="long", request=long_request(n_slices=300))
+        await seen(other, lambda job: 0 < job.progress < 1, "long")
+        there = [job_id for job_id in ids if node_of(job_id) == number]
+        assert 0 < len(there) < len(ids)
+        assert clients[number].exists(f"candor:tests:job:{SCHEMA}:{{{key_of(there[0])}}}:answer")
+        nodes[number].kill()
+        # A job that ended lies where it lies; one that runs is put where somebody takes it.
+        for job_id in ids:
+            if job_id in there:
+                with pytest.raises(Unavailable, match="of which the node that would have this one"):
+                    await other.find("", job_id)
+            else:
+                assert (await other.fetch("", job_id))[1]
+        listed, whole = await other.list("", 20)
+        assert {*ids} - {job.id for job in listed} == {*there}
+        assert not whole
+        new = [f"new-{at}" for at in range(6)]
+        assert number in map(node_of, new)
+        for job_id in new:
+            await ask(one, built, job_id=job_id)
+        for job_id in ("long", *new):
+            assert (await ended(other, job_id)).state == "succeeded"
+            assert (await other.fetch("", job_id))[1]
+        # One that begins now knows them too, and takes over what a server leaves behind.
+        await ask(one, built, job_id="left", request=long_request(seed=1))
+        await seen(other, lambda job: 0 < job.progress < 1, "left")
+        async with replicas(url, n=1, timeout_s=5) as ((third, late),):
+            assert (await third.find("", new[0])).state == "succeeded"
+            await one.drain(0)
+            await other.drain(0)
+            await seen(third, lambda job: job.state == "running", "left")
+            assert (await third.cancel("", "left")).state == "cancelled"
+            assert late.value("candor_jobs_taken_over_total") == 1
 
 
 async def test_a_cluster_of_which_no_node_answers_is_no_cache_and_no_failure(server):

@@ -54,7 +54,7 @@ def test_full_trust_is_shown_in_columns_and_written(server: Server) -> None:
     )  # fmt: skip
     done = candor(*command, "--trust", "full")
     assert done.returncode == 0, done.stderr
-    headings = "method target deletion insertion correlation infidelity sensitivity"
+    headings = "method target deletion insertion correlation infidelity sensitivity classes"
     assert headings in [" ".join(line.split()) for line in done.stdout.splitlines()]
     (record,) = json.loads(candor(*command, "--trust", "full", "--json").stdout)
     figures = record["answers"][0]["trust"]["figures"]

@@ -69,6 +69,14 @@ def test_rows_can_be_given(tmp_path: Path) -> None:
     assert [slope["row"] for slope in found["slopes"]] == [0, 1, 2]
 
 
+def test_a_kink_beside_the_row_is_got_round_by_shorter_steps(tmp_path: Path) -> None:
+    path = _classifier(tmp_path / "relu.onnx", ("Relu", ["x"], "h"))
+    np.save(tmp_path / "rows.npy", np.float32([[1e-8, 1, 1, 1]]))
+    done = candor("verify", str(path), "--json", "--input", str(tmp_path / "rows.npy"))
+    assert done.returncode == 0, done.stdout
+    assert any(slope["redraws"] for slope in json.loads(done.stdout)["slopes"])
+
+
 def test_a_model_that_is_nothing_but_kinks_is_not_passed(tmp_path: Path) -> None:
     nodes = ("Mul", ["x", "many"], "a"), ("Sin", ["a"], "b"), ("Abs", ["b"], "h")
     done = candor("verify", str(_classifier(tmp_path / "kinks.onnx", *nodes)))

@@ -282,10 +282,11 @@ def _levels(proto: onnx.ModelProto, x: Array) -> dict[str, Array]:
 # A recurrent network with a state and branches
 
 
-def test_stateful_network_predicts_and_is_refused_for_its_inputs():
+def test_stateful_network_predicts_and_is_refused_for_its_state():
     model = served(STATEFUL)
     assert set(model.methods.values()) == {
-        "the model has 3 inputs (input, state, sr); models with exactly one can be explained"
+        "input 'state' has no axis for the rows, so that it is not known which of its values a row "
+        "has; models whose inputs all begin with the rows can be explained"
     }
     outputs = model.run(
         {

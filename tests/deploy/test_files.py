@@ -77,7 +77,12 @@ def test_image_runs_candor_itself_as_nobody_in_particular(target: str) -> None:
     words = [word for word, _ in chain(target)]
     assert "RUN" not in words[words.index("USER") :], "what it wrote would belong to the user"
     copied = [rest for rest in of("COPY", target) if rest.startswith("--from=")]
-    assert copied == [f"--from={target}-packages /opt/candor /opt/candor"]
+    *face, packages = copied
+    assert packages == f"--from={target}-packages /opt/candor /opt/candor"
+    assert [rest.split()[:2] for rest in face] == [
+        ["--from=typeface", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"],
+        ["--from=typeface", "/usr/share/doc/fonts-dejavu-core/copyright"],
+    ]
     assert not any("--chown" in rest for rest in of("COPY", target))
 
 

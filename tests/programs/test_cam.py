@@ -1,10 +1,12 @@
 """The CAM programs against pytorch-grad-cam, on heads where the formulas differ."""
 
+import copy
 import secrets
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from agreement import references
 from candor.errors import NotFound, Unsupported
@@ -94,3 +96,45 @@ def test_cam_is_the_weighted_sum_of_the_last_maps(case: Case) -> None:
 def test_unknown_layer_is_named_with_those_there_are(case: Case) -> None:
     with pytest.raises(NotFound, match="no layer 'nowhere'"):
         case.compiled.cam_layer("grad_cam", "nowhere")
+
+
+class Normalised(nn.Module):
+    """A layer that goes to a LayerNorm over its channels, and nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.Conv2d(3, 24, 3, padding=1), nn.ReLU())
+        self.norm, self.mix, self.head = nn.LayerNorm(24), nn.Linear(24, 32), nn.Linear(32, 5)
+        with torch.no_grad():
+            self.layer[0].weight.mul_(20)
+
+    def rest(self, activation: torch.Tensor) -> torch.Tensor:
+        mixed = torch.tanh(self.mix(self.norm(activation.permute(0, 2, 3, 1))))
+        return self.head(mixed.mean((1, 2)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rest(self.layer(x))
+
+
+def test_hires_cam_in_front_of_a_normalisation_is_zero_to_rounding() -> None:
+    """What is normalised may be scaled as one likes, so that sum_k g_k A_k = 0 (Euler's theorem).
+
+    Scaled to 0..1, what rounding leaves of it differs from any reference's; so the terms are what
+    the error is compared with, and float64 says what is right.
+    """
+    torch.manual_seed(SEED)
+    module, targets = Normalised().eval(), [0, 4, 2]
+    x = np.random.default_rng(SEED).normal(size=(3, 3, 9, 9)).astype(np.float32)
+    subject, blueprint = compiled(export(module, torch.randn(2, 3, 9, 9)), IMAGE, "softmax")
+    (layer, *_) = [each.name for each in blueprint.anatomy.layers if each.name.startswith("relu")]
+    _, found = subject.cam(x, one_hot(targets, 5), "hires_cam", layer, normalise=False)
+
+    double = copy.deepcopy(module).double()
+    activation = double.layer(torch.from_numpy(x).double()).detach().requires_grad_()
+    double.rest(activation)[range(3), targets].sum().backward()
+    terms = (activation * activation.grad).detach().numpy()
+    wanted, scale = np.maximum(terms.sum(axis=1), 0), np.abs(terms).sum(axis=1).max()
+    assert wanted.max() < 1e-3 * scale, f"seed {SEED}: only the norm's epsilon is left"
+    np.testing.assert_allclose(found, wanted, atol=1e-6 * scale, rtol=0, err_msg=f"seed {SEED}")
+    by_channel = subject.cam(x, one_hot(targets, 5), "layer_cam", layer, normalise=False)[1]
+    assert by_channel.max() > 0.1 * scale, f"seed {SEED}: the terms themselves are no zeros"

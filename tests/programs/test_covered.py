@@ -10,9 +10,11 @@ import pytest
 from candor.explain.occlusion import occlusion
 from candor.explain.options import Occlusion
 from candor.explain.question import Question
+from candor.runtime import covered
 from candor.runtime.blueprints import plan_explanations
 from candor.runtime.compiled import Compiled
 from candor.runtime.manifest import load_manifest
+from candor.runtime.programs.recompute import recomputation
 from candor.runtime.session import Session
 from programs.networks import POLICY
 from unit.explain.told import finish
@@ -48,10 +50,11 @@ def photos() -> Served:
 def test_windows_of_photographs_are_run_in_part_and_say_the_same(photos, window, stride):
     options = Occlusion((window, window), (stride, stride), baseline=0.3)
     photos.ran.clear()
+    trial = 0 if photos.subject._covering._tried else 2
     _, part = finish(occlusion(photos.subject, Question(photos.x), options))
     assert photos.ran.count(("remember", 1)) == 1
     windows = [rows for program, rows in photos.ran if program == "recompute"]
-    assert sum(windows) == part.trust["n_evaluations"] + 1  # two for trial, the row needs none
+    assert sum(windows) == part.trust["n_evaluations"] - 1 + trial  # the row needs none
     assert max(windows) > 1
     assert len(windows) + 1 == len(photos.ran)
     _, whole = finish(occlusion(Whole(photos.subject), Question(photos.x), options))
@@ -59,6 +62,30 @@ def test_windows_of_photographs_are_run_in_part_and_say_the_same(photos, window,
     scale = np.abs(photos.subject.predict(photos.x).score).max()
     np.testing.assert_allclose(part.values, whole.values, atol=1e-6 * scale, err_msg=f"{SEED}")
     assert part.trust["figures"] == whole.trust["figures"]
+
+
+def test_in_stages_they_say_the_same_and_the_clock_is_looked_at_in_between(monkeypatch):
+    made = []
+
+    def cut(blueprint):
+        made.append(recomputation(blueprint, stage_ns=2e6))
+        return made[-1]
+
+    monkeypatch.setattr(covered, "recomputation", cut)
+    served, options = Served("photos"), Occlusion((16, 16), (12, 12))
+    looks, part = finish(occlusion(served.subject, Question(served.x), options))
+    n_stages = len(made[0].again)
+    assert n_stages > 1
+    # what stands for the stages that are at hand is made once: to plan, to remember, for the stages
+    assert len(made) == 3
+    assert served.subject._covering._drafts == {}
+    n_runs = sum(program == "recompute" for program, _rows in served.ran) - 1  # one for trial
+    assert len(looks) >= n_runs * n_stages
+    assert [look.done for look in looks] == sorted(look.done for look in looks)
+    assert all(look.best is None for look in looks if look.done == 0)
+    _, whole = finish(occlusion(Whole(served.subject), Question(served.x), options))
+    scale = np.abs(served.subject.predict(served.x).score).max()
+    np.testing.assert_allclose(part.values, whole.values, atol=1e-6 * scale, err_msg=f"{SEED}")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.forward import forward
 from candor.runtime.programs.gradient import BASELINE
 from candor.runtime.programs.heads import PROBABILITY, SCORE
-from candor.runtime.programs.recompute import recomputation
+from candor.runtime.programs.recompute import STAGE_NS, recomputation
+from candor.runtime.programs.stages import HANDED
 from candor.runtime.session import Session, SessionPolicy
 from gradcheck.networks import SEED
 from properties.convolutional import classifiers
@@ -20,14 +21,14 @@ POLICY = SessionPolicy(("cpu",), intra_op_threads=1)
 
 @seed(SEED)
 @settings(max_examples=40)
-@given(classifiers(), st.integers(0, 2**31))
-def test_scores_with_a_window_covered_are_those_of_the_whole(classifier, number):
+@given(classifiers(), st.integers(0, 2**31), st.sampled_from([0, 1_000, STAGE_NS]))
+def test_scores_with_a_window_covered_are_those_of_the_whole(classifier, number, stage_ns):
     note(f"CANDOR_SEED={SEED}\n{classifier}")
     graph = prepare(classifier.model())
     kind = "image" if len(classifier.extents) == 2 else "series"
     blueprint = Blueprint(graph, anatomy(graph), "softmax", kind, 0, "x")
     try:
-        programs = recomputation(blueprint)
+        programs = recomputation(blueprint, stage_ns)
     except Unsupported as error:
         event(f"refused: {error.message}")
         return
@@ -38,7 +39,9 @@ def test_scores_with_a_window_covered_are_those_of_the_whole(classifier, number)
         whole.run({"x": x})
     except InvalidInput:  # onnx infers a window in the padding alone, and the head is too large
         reject()
-    kept, again = Session(programs.first, POLICY).run({"x": x}), Session(programs.again, POLICY)
+    kept = Session(programs.first.made(), POLICY).run({"x": x})
+    again = [Session(stage.made(), POLICY) for stage in programs.again]
+    event(f"stages: {len(again)}")
     shapes = {name: kept[name].shape for name in programs.recipe.contexts}
     assert shapes == programs.recipe.contexts
     np.testing.assert_allclose(kept[SCORE], whole.run({"x": x})[SCORE], rtol=1e-5, atol=1e-6)
@@ -48,16 +51,19 @@ def test_scores_with_a_window_covered_are_those_of_the_whole(classifier, number)
     shared = {**contexts, BASELINE: programs.recipe.matrix(baseline)}
     feeder, n = programs.recipe.feeder, len(low)
     runs = [[window] for window in range(n)]
-    if not programs.recipe.one_by_one:
+    if programs.recipe.at_once > 1:
         runs += [list(range(n)), rng.permutation(n)[:3].tolist()]
-    event(f"one window a run: {programs.recipe.one_by_one}")
+    event(f"windows a run: {programs.recipe.at_once}")
     covered = np.repeat(x, n, axis=0)
     for row, first, last in zip(covered, low, high, strict=True):
         at = (slice(None), *map(slice, first, last))
         row[at] = baseline[0][at]
     want = [whole.run({"x": row[None]}) for row in covered]
     for run in runs:
-        got = again.run({**shared, **feeder.fed(places, run)})
+        got = {**shared, **feeder.fed(places, run)}
+        for stage, takes in zip(again, programs.recipe.takes, strict=True):
+            found = stage.run({name: got[name] for name in takes})
+            got |= found | {HANDED + name: value for name, value in found.items()}
         assert got[SCORE].shape == (len(run), 5)
         for window, score, probability in zip(run, got[SCORE], got[PROBABILITY], strict=True):
             error = np.abs(score - want[window][SCORE]).max()

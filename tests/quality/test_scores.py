@@ -48,9 +48,19 @@ def test_every_warning_of_the_table_is_one_of_the_codes_and_has_a_test():
 
 def test_rates_are_of_the_methods_that_can_have_the_warning():
     methods = {"lime": {"warnings": {"unstable": 3}}, "gradient": {"warnings": {}}}
-    table = warnings_table({"m": {"rows": 10, "methods": methods}})
+    table = warnings_table({"m": {"rows": 10, "kind": "series", "methods": methods}})
     lines = {line.split("`")[1]: line for line in table.splitlines()[2:]}
     assert "30.0% of lime | `lime` on m 3/10" in lines["unstable"]
     assert "never of 20 (all)" in lines["empty"]
+    assert "never of 10 (gradient" in lines["fading"]
+    assert "never of 0 (all on pictures)" in lines["centre"]
     with pytest.raises(KeyError, match="a new one"):
-        warnings_table({"m": {"rows": 1, "methods": {"lime": {"warnings": {"a new one": 1}}}}})
+        warnings_table(
+            {
+                "m": {
+                    "rows": 1,
+                    "kind": "series",
+                    "methods": {"lime": {"warnings": {"a new one": 1}}},
+                }
+            }
+        )

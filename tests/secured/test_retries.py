@@ -14,7 +14,7 @@ from secured.conftest import KEYS, MODEL
 from serving import running
 from wire.protocol import get
 
-LONG = [{"lime": {"n_samples": 4000, "segments": "grid"}}]
+LONG = [{"lime": {"n_samples": 12_000, "segments": "grid"}}]
 
 
 def rows():

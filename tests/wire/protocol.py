@@ -48,7 +48,7 @@ def infer_request(model, outputs=(), parameters=None, **inputs):
     request = pb.ModelInferRequest(model_name=model)
     for name, array in inputs.items():
         request.inputs.add(
-            name=name.replace("__", "."), datatype=datatype_of(array), shape=array.shape
+            name=name.replace("__", "."), datatype=datatype_of(array.dtype), shape=array.shape
         )
         text = array.dtype.kind == "O"
         request.raw_input_contents.append(

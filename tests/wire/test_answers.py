@@ -9,7 +9,7 @@ from candor.engine.request import Answer, ExplainRequest, Explanation, Predictio
 from candor.explain.options import Cam
 from candor.result import Attribution, ModelId, Scores, Tensors
 from candor.wire import oip_responses, responses
-from candor.wire.drawings import caption
+from candor.wire.captions import caption
 from candor.wire.oip_requests import Asked
 from wire.protocol import arrays
 

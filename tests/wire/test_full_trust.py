@@ -9,7 +9,7 @@ import pytest
 from candor import errors
 from candor.client import Client
 from candor.explain.examination import FIGURES, N_REMOVALS
-from candor.explain.examine import N_NOISY
+from candor.explain.repeats import N_NOISY
 from candor.v1 import explanation_pb2 as pb
 from wire.protocol import get, infer_request
 
@@ -37,6 +37,7 @@ BOUNDS = {
     "insertion_auc": (0, 1),
     "relative_infidelity": (0, 1),
     "faithfulness_correlation": (-1, 1),
+    "class_correlation": (-1, 1),
 }
 
 
@@ -102,7 +103,7 @@ def test_the_estimate_counts_the_examination(client):
     explained = client.explain("digits-lenet", ["gradient"], **rows, trust="full")
     n_evaluations = explained.of("gradient").trust["n_evaluations"]
     assert basic.model_calls == 1
-    assert n_evaluations == 1 + 2 * 29 + N_REMOVALS + 1 + N_NOISY
+    assert n_evaluations == 1 + 2 * 29 + N_REMOVALS + 1 + N_NOISY + 2
     assert full.model_calls == n_evaluations + 1, "and one prediction, as for any long method"
 
 

@@ -17,6 +17,7 @@ from candor.wire.calls import Call
 from candor.wire.explanations import Explanations
 from candor.wire.health import Readiness
 from candor.wire.offload import MANY
+from candor.wire.oip_parameters import scalars
 from unit.engine.builders import LinearModel, rig, rows
 from wire.protocol import infer_request
 
@@ -124,7 +125,7 @@ def test_too_large_a_tensor_of_targets_is_counted_before_it_is_read(monkeypatch)
     model = LinearModel()
     model.manifest = SimpleNamespace(input=None)
     with pytest.raises(TooLarge, match=str(MAX_ANSWERS)):
-        oip_requests.read_request(asked, model)
+        oip_requests.read_request(asked, model, scalars(asked.parameters))
 
 
 def test_the_same_method_twice_is_refused_in_words(client):

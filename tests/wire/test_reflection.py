@@ -75,3 +75,13 @@ def test_both_versions_of_reflection_answer(oip):
         (answer,) = stream(iter([request]))
         names = {service.name for service in answer.list_services_response.service}
         assert names == SERVED
+
+
+def test_what_is_not_served_of_the_protocol_is_said_to_be_so(server):
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        for method in ("SystemSharedMemoryStatus", "TraceSetting", "Nonsense"):
+            asked = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+            with pytest.raises(grpc.RpcError) as caught:
+                asked(b"", timeout=30)
+            assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+            assert f"does not serve /inference.GRPCInferenceService/{method}" in str(caught.value)

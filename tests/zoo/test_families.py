@@ -82,12 +82,13 @@ def test_file_is_clean_and_its_axes_are_open(name, exported):
     ("name", "convolutions", "poolings", "first"),
     [
         ("cifar10-basecnn", 10, 4, 32),
-        ("cifar10-shallowcnn", 7, 3, 32),
-        ("cifar10-deepcnn", 20, 5, 32),
-        ("cifar10-basecnn-quarter", 10, 4, 8),
-        ("cifar10-basecnn-half", 10, 4, 16),
-        ("cifar10-basecnn-double", 10, 4, 64),
-        ("cifar10-basecnn-quadruple", 10, 4, 128),
+        ("cifar10-study-shallow", 7, 3, 32),
+        ("cifar10-study-deep", 20, 5, 32),
+        ("cifar10-study-quarter", 10, 4, 8),
+        ("cifar10-study-half", 10, 4, 16),
+        ("cifar10-study-base", 10, 4, 32),
+        ("cifar10-study-double", 10, 4, 64),
+        ("cifar10-study-quadruple", 10, 4, 128),
     ],
 )
 def test_depths_and_widths_are_those_of_the_study(name, convolutions, poolings, first, exported):

@@ -10,6 +10,7 @@ from zoo.page.__main__ import read_figures
 from zoo.page.notes import notes_on
 from zoo.page.rows import Split
 from zoo.page.write import PAGE, PICTURES, committed, write_page
+from zoo.study import study_table
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +95,19 @@ def test_tensors_of_unlike_length_are_sent_apart():
     batches = list(split.batches())
     assert sorted(map(sorted, batches)) == [[0, 2], [1], [3]]
     assert split.ask(batches[0])["tensors"]["x"].shape == (2, 3)
+
+
+def test_the_study_tells_errors_out_of_the_cards_and_what_is_not_trained_yet(tmp_path):
+    card = tmp_path / "cifar10-study-half" / "CARD.md"
+    card.parent.mkdir()
+    rows = (
+        ("accuracy, test split", "84.25 %"),
+        ("accuracy, 10,000 training rows, not augmented", "86.50 %"),
+        ("accuracy, 2,000 held-out training rows, the epoch's choice", "83.00 %"),
+        ("parameters", "254,826"),
+        ("training", "540 s of CPU time, seed 0"),
+    )
+    card.write_text("".join(f"| {what} | {value} |\n" for what, value in rows), encoding="utf-8")
+    table = study_table(tmp_path)
+    assert "CARD.md) | 254,826 | 13.50 % | 15.75 % | 9 min |" in table
+    assert table.count("not trained yet") == 6

@@ -10,12 +10,15 @@ from pathlib import Path
 from candor.client import Client, ModelInfo
 from zoo.page.measure import Measured
 from zoo.page.notes import notes_on
+from zoo.study import study_table
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "models.md"
 PICTURES = ROOT / "docs" / "images" / "models"
 REPOSITORY = ROOT / "models" / "repository"
+CARDS = ROOT / "models" / "zoo" / "cards"
 _PART = re.compile(r"(<!-- zoo -->\n).*?(<!-- end zoo -->)", re.DOTALL)
+_STUDY = re.compile(r"(<!-- study -->\n).*?(<!-- end study -->)", re.DOTALL)
 _CARD = re.compile(
     r"^\| (?:accuracy, test|top-1, validation|mean square error a pixel)[^|]*\| (.*) \|$",
     re.MULTILINE,
@@ -23,8 +26,9 @@ _CARD = re.compile(
 
 
 def write_page(client: Client, measured: Mapping[str, Measured]) -> str:
-    """Return docs/models.md with its part on the committed models renewed."""
+    """Return docs/models.md with its parts on the committed models and on the study renewed."""
     old = PAGE.read_text(encoding="utf-8")
+    old = _STUDY.sub(lambda match: match[1] + study_table(CARDS) + match[2], old)
     models = [client.model(summary.id.name) for summary in client.models()]
     return _PART.sub(lambda match: match[1] + committed(models, measured) + match[2], old)
 

@@ -58,7 +58,8 @@ class Job:
 def shape_of(question: Question, model: ModelInfo) -> Shape:
     """The shape of the parts that a question makes."""
     targets = question.asking.get("targets") or [[None]]
-    return Shape(tuple(question.methods), len(targets[0]), model.labels)
+    inputs = model.explained_inputs if len(model.explained_inputs) > 1 else ()
+    return Shape(tuple(question.methods), len(targets[0]), model.labels, inputs)
 
 
 @contextmanager

@@ -35,19 +35,25 @@ class Shape:
         methods: in the order asked.
         n_targets: of each row; with several, the columns of a method are numbered from 1.
         labels: of the model's classes.
+        inputs: where several are explained, these; then a method has columns for each.
     """
 
     methods: tuple[str, ...]
     n_targets: int
     labels: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
 
-    def answers(self) -> list[tuple[str, str, int]]:
-        """Column, method and target's position, for every answer of a row."""
+    def answers(self) -> list[tuple[str, str, str, int]]:
+        """Of each answer of a row: column, method, input ("": the only one), target's position."""
         return [
-            (f"{method}.{position + 1}" if self.n_targets > 1 else method, method, position)
+            (".".join(filter(None, (method, own, self._number(position)))), method, own, position)
             for method in self.methods
+            for own in self.inputs or ("",)
             for position in range(self.n_targets)
         ]
+
+    def _number(self, position: int) -> str:
+        return str(position + 1) if self.n_targets > 1 else ""
 
     def schema(self) -> pa.Schema:
         """The columns with their types."""
@@ -60,7 +66,7 @@ class Shape:
             ("probability", pa.float32()),
             ("probabilities", pa.list_(pa.float32())),
         ]
-        for column, _, _ in self.answers():
+        for column, *_ in self.answers():
             fields += [
                 (column, pa.list_(pa.float32())),
                 (f"{column}_shape", pa.list_(pa.int32())),
@@ -156,8 +162,8 @@ def _answered(shape: Shape, explanation: Explanation, row: int) -> dict[str, Any
         record |= {
             "label": best.label or None, "class": best.index, "probability": best.probability
         }  # fmt: skip
-    for column, method, position in shape.answers():
-        answer = explanation.of(method, row, position)
+    for column, method, own, position in shape.answers():
+        answer = explanation.of(method, row, position, own)
         record |= {
             f"{column}_target": _target(answer.target, shape.labels),
             f"{column}_state": _state(answer),

@@ -51,7 +51,8 @@ def add_asking_arguments(parser: argparse.ArgumentParser) -> None:
         "--trust",
         choices=("basic", "full"),
         default="basic",
-        help="full: measure deletion, insertion, infidelity and max-sensitivity of each answer too",
+        help="full: measure deletion, insertion, infidelity and max-sensitivity of each answer, "
+        "and compare it with another class's",
     )
     parser.add_argument(
         "--explain-if",
@@ -87,7 +88,7 @@ def render_of(args: argparse.Namespace, payload: Payload, kind: str) -> Asked:
         kind: of the model's rows.
     """
     # of pictures and texts that come as tensors there is nothing to see
-    if args.out and (not isinstance(payload, Tensors) or kind in ("series", "tabular")):
+    if args.out and (not isinstance(payload, Tensors) or kind in ("series", "several", "tabular")):
         opacity = args.opacity if isinstance(payload, Images) else True
         return {"render": args.format or opacity}
     return {}

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from candor.cli.outcome import (
     EXAMINED,
+    answer_name,
     examined_of,
     figure_of,
     print_row,
@@ -41,7 +42,7 @@ def print_explained_row(
         table.add_column(heading)
     for answer in answers:
         table.add_row(
-            answer.method + ("" if answer.complete else " (cut short)"),
+            escape(answer_name(answer)) + ("" if answer.complete else " (cut short)"),
             escape(target_name(answer.target, labels)),
             _shown(answer, "explained"),
             _shown(answer, str(answer.trust.get("explained"))),
@@ -106,9 +107,11 @@ def _print_examined(console: Console, answers: Sequence[Answer], labels: Sequenc
     examined = [answer for answer in answers if answer.trust.get("trust") == "full"]
     if not examined:
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("method", "target", *(heading for heading, _ in EXAMINED)):
-        table.add_column(heading)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("method", "target"):
+        table.add_column(heading, overflow="fold")
+    for heading, _ in EXAMINED:  # a narrow terminal folds names, and cuts no heading
+        table.add_column(heading, min_width=len(heading))
     for answer in examined:
         target = escape(target_name(answer.target, labels))
         table.add_row(answer.method, target, *examined_of(answer))

@@ -7,6 +7,7 @@ JSON file for each row with values and trust records. Texts and records are draw
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from candor.cli.asking import add_asking_arguments, asking_of, methods_of, rende
 from candor.cli.drawing import print_explained_row, print_features
 from candor.cli.exits import UsageError
 from candor.cli.inputs import Rows, add_input_arguments, read_rows
-from candor.cli.outcome import answer_record, row_record
+from candor.cli.outcome import answer_name, answer_record, row_record
 from candor.cli.progress import progress_bars
 from candor.cli.remote import (
     add_model_arguments,
@@ -122,7 +123,8 @@ def _write(
     for answer in explanation.answers:
         if answer.drawing is not None:
             place = f".{answer.position + 1}" if _several_targets(explanation) else ""
-            name = f"{rows.names[answer.row]}.{answer.method}{place}{answer.drawing.suffix}"
+            own = re.sub(r"[^\w.-]", "_", answer_name(answer))  # an input's name may hold anything
+            name = f"{rows.names[answer.row]}.{own}{place}{answer.drawing.suffix}"
             files.append(answer.drawing.save(folder / name))
     for record in records:
         file = folder / f"{record['name']}.json"

@@ -22,7 +22,7 @@ from candor.autodiff import BLOCKED, NO_GRADIENT, RULES
 from candor.autodiff.prepare import EXPANDED
 from candor.autodiff.rules import key
 from candor.cli.cost import Cost, costs
-from candor.cli.local import add_model_argument, add_size_argument, open_model
+from candor.cli.local import add_model_argument, add_size_argument, open_model, sole_input
 from candor.result import Json
 from candor.runtime.draws import random_rows
 from candor.runtime.files import ModelFile
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measured(model: Model, size: int | None, seed: int | None) -> list[Cost]:
-    spec = next(spec for spec in model.inputs if spec.name == model.input_name)
+    spec = sole_input(model, "--measure draws rows for")
     rng = np.random.default_rng(seed)
     return costs(model, random_rows(spec, model.subject().geometry, 1, size, rng))
 
@@ -74,6 +74,7 @@ def _findings(file: ModelFile, model: Model) -> dict[str, Any]:
         "provider": model.provider,
         "opset": {item.domain or "ai.onnx": item.version for item in file.proto.opset_import},
         "inputs": [_spec(spec) for spec in model.inputs],
+        "explained_inputs": list(model.explained_inputs),
         "outputs": [_spec(spec) for spec in model.outputs],
         "classes": model.n_classes,
         "activation": model.activation,
@@ -124,6 +125,8 @@ def _print(found: Mapping[str, Any]) -> None:
             console.print(
                 f"  {side[:-1]:<7} {escape(spec['name'])}  {spec['datatype']} \\[{shape}]"
             )
+    if len(found["inputs"]) > 1 and found["explained_inputs"]:
+        console.print(f"  explained: {escape(', '.join(found['explained_inputs']))}")
     if found["classes"]:
         console.print(f"  {found['classes']} classes, probabilities by {found['activation']}")
     console.print(_table("operator", "nodes", "derivative", rows=[

@@ -10,10 +10,18 @@ from candor.runtime.files import MODEL_FILE, ModelFile, read_model
 from candor.runtime.manifest import load_manifest
 from candor.runtime.model import Model, ModelPolicy
 from candor.runtime.session import SessionPolicy
+from candor.runtime.specs import TensorSpec
 from candor.runtime.verification import Verification
 from candor.settings import load_settings
 
-__all__ = ["add_model_argument", "add_size_argument", "load_file", "open_model", "verification"]
+__all__ = [
+    "add_model_argument",
+    "add_size_argument",
+    "load_file",
+    "open_model",
+    "sole_input",
+    "verification",
+]
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +67,24 @@ def load_file(file: ModelFile) -> Model:
     )
     name = ModelId(file.path.stem, "1", file.digest)
     return Model(name, file, load_manifest(folder), policy)
+
+
+def sole_input(model: Model, what: str) -> TensorSpec:
+    """The input of a model that has one.
+
+    Args:
+        model: to look at.
+        what: the sentence that goes on with "models with one input".
+
+    Raises:
+        UsageError: it has several.
+        Unsupported: it cannot be explained.
+    """
+    name = model.input_name
+    if len(model.inputs) > 1:
+        names = ", ".join(spec.name for spec in model.inputs)
+        raise UsageError(f"{what} models with one input; this one has {names}")
+    return next(spec for spec in model.inputs if spec.name == name)
 
 
 def verification(file: ModelFile, model: Model, seed: int) -> Verification:

@@ -85,6 +85,8 @@ def _facts(model: ModelInfo) -> Iterator[tuple[str, str]]:
             yield side, f"{name}  {datatype} [{sizes}]"
     prepared = "the server prepares pictures or texts" if model.preprocessing else "tensors only"
     yield "a row is", model.kind and f"{model.kind}; {prepared}"
+    if len(model.inputs) > 1:
+        yield "explained inputs", ", ".join(model.explained_inputs)
     labels = ", ".join(model.labels)
     yield "classes", labels and f"{len(model.labels)}, by {model.activation}: {labels}"
     yield "layers", ", ".join(model.layers)

@@ -13,6 +13,7 @@ from candor.result import Target
 
 __all__ = [
     "EXAMINED",
+    "answer_name",
     "answer_record",
     "examined_of",
     "figure_of",
@@ -23,6 +24,11 @@ __all__ = [
 ]
 
 _BAR = 20
+
+
+def answer_name(answer: Answer) -> str:
+    """Which answer it is: its method, and its input where there are several."""
+    return ".".join(filter(None, (answer.method, answer.input_name)))
 
 
 def target_name(target: Target, labels: Sequence[str]) -> str:
@@ -73,6 +79,7 @@ def answer_record(answer: Answer, labels: Sequence[str]) -> dict[str, Any]:
     """An answer with its values, for JSON."""
     return {
         "method": answer.method,
+        "input": answer.input_name,
         "target": target_name(answer.target, labels),
         "cache": answer.cache,
         "complete": answer.complete,
@@ -107,6 +114,7 @@ EXAMINED = (
     ("correlation", "faithfulness_correlation"),
     ("infidelity", "relative_infidelity"),
     ("sensitivity", "max_sensitivity"),
+    ("classes", "class_correlation"),
 )
 
 

@@ -25,7 +25,13 @@ from rich.table import Table
 from candor.cli.demonstration.photographs import PHOTOGRAPHS
 from candor.cli.demonstration.texts import SENTENCES
 from candor.cli.exits import UsageError
-from candor.cli.local import add_model_argument, add_size_argument, load_file, open_model
+from candor.cli.local import (
+    add_model_argument,
+    add_size_argument,
+    load_file,
+    open_model,
+    sole_input,
+)
 from candor.cli.sanity_run import Inputs, sanity_test
 from candor.errors import InvalidInput
 from candor.explain.tabular import draw_records, typical_record
@@ -101,7 +107,7 @@ def _count(text: str) -> int:
 
 def _inputs(model: Model, given: Path | None, size: int | None, seed: int) -> Inputs:
     """Rows of the file; else samples that the model's own preprocessing takes; else random rows."""
-    name = model.input_name
+    name = sole_input(model, "candor sanity tests").name
     if given:
         try:
             rows = np.load(given, allow_pickle=False)
@@ -122,7 +128,7 @@ def _inputs(model: Model, given: Path | None, size: int | None, seed: int) -> In
 
 def _drawn(model: Model, size: int | None, seed: int) -> Array:
     """Random rows; records as the training data had them, where the manifest knows that."""
-    spec = next(spec for spec in model.inputs if spec.name == model.input_name)
+    spec = sole_input(model, "candor sanity tests")
     geometry = model.subject().geometry
     if geometry.columns:
         typical = typical_record(geometry.columns)

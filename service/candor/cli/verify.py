@@ -19,7 +19,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from candor.cli.exits import UsageError
-from candor.cli.local import add_model_argument, add_size_argument, open_model, verification
+from candor.cli.local import (
+    add_model_argument,
+    add_size_argument,
+    open_model,
+    sole_input,
+    verification,
+)
 from candor.result import Array
 from candor.runtime.draws import random_rows
 from candor.runtime.verification import Agreement, Slope, Verification
@@ -57,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
     stderr = Console(stderr=True)
     console.print(f"{args.file}  seed {seed}", style="bold", markup=False, soft_wrap=True)
     with stderr.status("compiling"):
+        spec = sole_input(model, "candor verify checks")
         check = verification(file, model, seed)
-        spec = next(s for s in model.inputs if s.name == model.input_name)
         geometry = model.subject().geometry
         rng = np.random.default_rng(seed)
         rows = _read(args.input) if args.input else random_rows(

@@ -96,6 +96,8 @@ class Answer:
         not_explained: why the row did not meet `explain_if`, and every value is NaN; else "".
         overlay_png: the map on the picture; b"" unless asked for.
         drawing: of whatever was sent, the map on the picture too; None unless asked for.
+        input_name: what `values` are aligned with, where several of the model's inputs are
+            explained; else "".
     """
 
     method: str
@@ -111,37 +113,48 @@ class Answer:
     overlay_png: bytes
     drawing: Drawing | None = None
     not_explained: str = ""
+    input_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A prediction with its answers, by method in the order asked, then row, then target."""
+    """A prediction with its answers, by method in the order asked, input, row, then target."""
 
     prediction: Prediction
     answers: tuple[Answer, ...]
     timings_s: Mapping[str, float]
 
-    def of(self, method: str, row: int = 0, position: int = 0) -> Answer:
-        """One of the answers.
+    def of(
+        self, method: str, row: int = 0, position: int = 0, input_name: str | None = None
+    ) -> Answer:
+        """One of the answers; of a model with several explained inputs, None is the first of them.
 
         Raises:
             NotFound: it was not asked for.
         """
         for answer in self.answers:
-            if (answer.method, answer.row, answer.position) == (method, row, position):
+            if (answer.method, answer.row, answer.position) == (method, row, position) and (
+                input_name in (None, answer.input_name)
+            ):
                 return answer
-        raise NotFound(f"there is no answer of {method} for row {row}, target {position}")
+        which = "" if input_name is None else f", input '{input_name}'"
+        raise NotFound(f"there is no answer of {method} for row {row}, target {position}{which}")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a method is with one row and target, 0 to 1, and what it has so far."""
+    """How far a method is with one row and target, 0 to 1, and what it has so far.
+
+    Attributes:
+        further: the maps of the model's other inputs, where several are explained.
+    """
 
     method: str
     row: int
     position: int
     fraction: float
     partial: Answer | None
+    further: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +188,7 @@ class ModelInfo:
         methods: None where a method can explain the model, else the reason why not.
         sanity: whether its maps depend on what it has learnt; None where that was never tested.
         sanity_stale: whether another file was tested than the one that is served.
+        explained_inputs: of several, each has a map of its own.
     """
 
     id: ModelId
@@ -193,3 +207,4 @@ class ModelInfo:
     preprocessing: bool
     sanity: Sanity | None
     sanity_stale: bool
+    explained_inputs: tuple[str, ...] = ()

@@ -70,6 +70,7 @@ def read_progress(message: pb.Progress) -> Progress:
         position=message.target_position,
         fraction=message.fraction,
         partial=_answer(message.partial) if message.HasField("partial") else None,
+        further=tuple(map(_answer, message.further)),
     )
 
 
@@ -105,6 +106,7 @@ def read_model(message: model_pb2.Model) -> ModelInfo:
         preprocessing=message.preprocessing,
         sanity=read_sanity(message.sanity) if message.HasField("sanity") else None,
         sanity_stale=message.sanity.stale,
+        explained_inputs=tuple(message.explained_inputs),
     )
 
 
@@ -153,6 +155,7 @@ def _answer(message: pb.Attribution) -> Answer:
         overlay_png=overlay,
         drawing=_drawing(message, overlay),
         not_explained=message.not_explained,
+        input_name=message.input,
     )
 
 

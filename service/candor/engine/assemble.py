@@ -1,6 +1,6 @@
 """From rows and answers to what the caller gets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -41,20 +41,28 @@ def assemble(
         timings_s: by stage.
     """
     answers = tuple(
-        tuple(
-            tuple(_answer(plan, ask, found[ask.flight]) for ask in of_row)
-            for _, of_row in groupby(of_method, key=lambda ask: ask.place[1])
-        )
-        for _, of_method in groupby(plan.asks, key=lambda ask: ask.place[0])
+        tuple(tuple(answers[at] for answers in row) for row in of_method)
+        for of_method in _by_method(plan, found)
+        for at in range(len(of_method[0][0]))
     )
     labels = labels_of(plan.model, plan.subject)
     return Explanation(_prediction(plan, rows), answers, timings_s, labels)
 
 
-def _answer(plan: Plan, ask: Ask, found: Found) -> Answer:
-    attribution = cut_to_view(found.entry.attribution, plan.views[ask.row])
+def _by_method(plan: Plan, found: Mapping[str, Found]) -> Iterator[list[list[list[Answer]]]]:
+    """For each method by row, target and input; of all rows the inputs are the same."""
+    for _, of_method in groupby(plan.asks, key=lambda ask: ask.place[0]):
+        by_row = groupby(of_method, key=lambda ask: ask.place[1])
+        yield [[_answers(plan, ask, found[ask.flight]) for ask in row] for _, row in by_row]
+
+
+def _answers(plan: Plan, ask: Ask, found: Found) -> list[Answer]:
+    """One for each map."""
     key = "" if found.not_explained else ask.key
-    return Answer(attribution, found.status, key, found.complete, found.not_explained)
+    whole = cut_to_view(found.entry.attribution, plan.views[ask.row])
+    return [
+        Answer(one, found.status, key, found.complete, found.not_explained) for one in whole.maps
+    ]
 
 
 def _prediction(plan: Plan, rows: Sequence[RowSays]) -> Prediction:

@@ -1,6 +1,7 @@
 """Interactive explanations: many rows and targets out of one run, the prediction with them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -68,15 +69,18 @@ def entry_of(attribution: Attribution, says: RowSays) -> Entry:
     Raises:
         InvalidInput: the map is not finite: a derivative overflowed where the scores did not.
     """
+    return Entry(_kept(attribution), *says)
+
+
+def _kept(attribution: Attribution) -> Attribution:
     refuse_overflow(attribution.values, f"the map of {attribution.method} is")
     segments = attribution.segments
-    kept = Attribution(
-        attribution.method,
-        frozen(attribution.values.astype(np.float32, copy=False)),
-        attribution.trust,
-        None if segments is None else frozen(segments.astype(np.int32, copy=False)),
+    return replace(
+        attribution,
+        values=frozen(attribution.values.astype(np.float32, copy=False)),
+        segments=None if segments is None else frozen(segments.astype(np.int32, copy=False)),
+        others=tuple(map(_kept, attribution.others)),
     )
-    return Entry(kept, *says)
 
 
 def frozen(array: Array) -> Array:

@@ -5,12 +5,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from candor.engine.model import Model
+from candor.engine.request import ExplainRequest
 from candor.errors import InvalidArgument, InvalidInput, InvalidOption, Unsupported
 from candor.explain.options import Options
 from candor.explain.parse import check_options, method_name
+from candor.explain.subject import Geometry
 from candor.result import Array
 
-__all__ = ["check_methods", "check_segments", "refuse_empty", "refuse_non_finite"]
+__all__ = [
+    "check_methods",
+    "check_segments",
+    "check_several",
+    "refuse_empty",
+    "refuse_non_finite",
+]
 
 
 def check_methods(model: Model, methods: tuple[Options, ...]) -> None:
@@ -79,4 +87,26 @@ def check_segments(segments: Array | None, n_rows: int) -> None:
         raise InvalidInput(
             f"segments are {segments.dtype}{list(segments.shape)}, expected integers for "
             f"{n_rows} rows: [{n_rows}, ...positions]"
+        )
+
+
+def check_several(geometry: Geometry, request: ExplainRequest) -> None:
+    """Refuse what is not defined for rows of several inputs.
+
+    Raises:
+        Unsupported: an examination.
+        InvalidInput: segments.
+    """
+    if not geometry.parts:
+        return
+    names = ", ".join(part.name for part in geometry.parts)
+    if request.trust == "full":
+        raise Unsupported(
+            f"candor.trust=full is for models with one input; this one has several ({names}), and "
+            "what removing a part of one tells of the maps of the others is not defined"
+        )
+    if request.segments is not None:
+        raise InvalidInput(
+            f"segments are sent for models with one input; this one has several ({names}), each "
+            "of which lime cuts by itself"
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from candor.engine.assemble import Found
 from candor.engine.batch import RowSays
-from candor.engine.cut import groups_of
+from candor.engine.cut import groups_of, x_of
 from candor.engine.deadline import Deadline
 from candor.engine.entry import Entry
 from candor.engine.guard import refuse_overflow
@@ -24,11 +24,11 @@ from candor.engine.plan import Ask, Plan
 from candor.engine.request import Condition
 from candor.engine.rows import Rows
 from candor.errors import InternalError, InvalidOption
-from candor.explain.layout import position_shape
 from candor.explain.options import Lime
+from candor.explain.parts import attributed, map_shapes, mapped
 from candor.explain.target import aim, outcome
 from candor.explain.trust import trust_record
-from candor.result import Attribution, Scores
+from candor.result import Scores
 
 __all__ = ["parse_condition", "passed_over"]
 
@@ -97,8 +97,8 @@ async def passed_over(
 
 def _scores(plan: Plan, rows: Iterable[int]) -> dict[int, Scores]:
     found: dict[int, Scores] = {}
-    for group, tensors in groups_of(plan.batch, rows):
-        scores = plan.subject.predict(tensors[plan.batch.input_name])
+    for group, _ in groups_of(plan.batch, rows):
+        scores = plan.subject.predict(x_of(plan.batch, group))
         for at, row in enumerate(group):
             part = slice(at, at + 1)
             found[row] = Scores(scores.score[part], scores.probability[part])
@@ -110,9 +110,11 @@ def _not_explained(plan: Plan, ask: Ask, says: RowSays, scores: Scores, reason: 
     explained = question.explained or ("probability" if isinstance(ask.options, Lime) else "score")
     stands = outcome(aim(question.target, scores), scores, explained)
     trust = trust_record(ask.options, stands, n_evaluations=0)
-    shape = position_shape(question.x.shape[1:], plan.subject.geometry)
-    values = np.full(shape, np.nan, dtype=np.float32)
-    attribution = Attribution(
-        str(trust["method"]), values, {**trust, "not_explained": reason, "warnings": []}
-    )
+    told = {**trust, "not_explained": reason, "warnings": []}
+    geometry = mapped(plan.subject.geometry, ask.options)
+    nothing = [
+        np.full(shape, np.nan, dtype=np.float32)
+        for shape in map_shapes(question.x.shape[1:], geometry)
+    ]
+    attribution = attributed(str(trust["method"]), geometry, nothing, lambda *_: told)
     return Found(Entry(attribution, *says), "bypass", not_explained=reason)

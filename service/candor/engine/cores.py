@@ -1,4 +1,4 @@
-"""How many cores this process may use: by affinity and cgroup quota, not by the machine."""
+"""What this process may use: cores by affinity and cgroup quota, memory by cgroup limit."""
 
 import math
 import os
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-__all__ = ["usable_cores"]
+__all__ = ["eighth_of_memory", "usable_cores"]
 
 _MOUNT: Final = Path("/sys/fs/cgroup")
 _MEMBERSHIP: Final = Path("/proc/self/cgroup")
+_MEMORY_LIMITS: Final = ("memory.max", "memory.limit_in_bytes")
 
 
 def usable_cores(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
@@ -24,14 +25,26 @@ def usable_cores(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
     return max(1, min([affinity, *(math.ceil(quota) for quota in quotas)]))
 
 
-def _folders(mount: Path, membership: Path) -> Iterator[Path]:
-    """The cgroup's folder and those above it: version 2 first, then version 1's cpu controller."""
-    yield from (mount, mount / "cpu")
+def eighth_of_memory(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
+    """An eighth of the bytes of memory, of the machine or by the tightest limit of a cgroup."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [
+        int(text)
+        for folder in _folders(mount, membership, "memory")
+        for text in (_read(folder / name).strip() for name in _MEMORY_LIMITS)
+        if text.isdigit() and int(text) > 0
+    ]
+    return max(1, min([machine, *limits]) // 8)
+
+
+def _folders(mount: Path, membership: Path, controller: str = "cpu") -> Iterator[Path]:
+    """The cgroup's folder and those above it: version 2 first, then version 1's controller."""
+    yield from (mount, mount / controller)
     for line in _read(membership).splitlines():
         _, _, controllers_and_path = line.partition(":")
         controllers, _, path = controllers_and_path.partition(":")
-        if controllers == "" or "cpu" in controllers.split(","):
-            root = mount if controllers == "" else mount / "cpu"
+        if controllers == "" or controller in controllers.split(","):
+            root = mount if controllers == "" else mount / controller
             parts = Path(path.lstrip("/")).parts
             yield from (root.joinpath(*parts[: depth + 1]) for depth in range(len(parts)))
 

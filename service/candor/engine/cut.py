@@ -13,7 +13,7 @@ import numpy as np
 
 from candor.result import Array, Attribution, TextView, View
 
-__all__ = ["Batch", "cut_to_view", "groups_of", "joined", "row_of", "segments_of"]
+__all__ = ["Batch", "cut_to_view", "groups_of", "joined", "row_of", "segments_of", "x_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,29 @@ class Batch:
 
     Attributes:
         tensors: the model's inputs, n rows.
-        input_name: of the input that is explained.
-        n_rows: n.
+        x: the rows as explainers take them: the input that is explained, or several end to end.
         lengths: of each row along its first axis, where the rest pads it to the longest; else ().
     """
 
     tensors: Mapping[str, Array]
-    input_name: str
-    n_rows: int
+    x: Array
     lengths: tuple[int, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the request."""
+        return len(self.x)
 
 
 def row_of(batch: Batch, row: int) -> dict[str, Array]:
     """The inputs of one row, [1, ...]; all of an input that has no rows."""
     return _part(batch, [row])
+
+
+def x_of(batch: Batch, rows: Sequence[int]) -> Array:
+    """Rows of one length as explainers take them."""
+    chosen: Array = batch.x[_chosen(rows)]
+    return chosen[:, : batch.lengths[rows[0]]] if batch.lengths else chosen
 
 
 def groups_of(
@@ -54,7 +63,7 @@ def segments_of(batch: Batch, row: int, segments: Array | None) -> Array | None:
     if segments is None:
         return None
     own: Array = segments[row]
-    as_padded = own.shape == batch.tensors[batch.input_name].shape[1:]
+    as_padded = own.shape == batch.x.shape[1:]
     return own[: batch.lengths[row]] if batch.lengths and as_padded else own
 
 
@@ -81,14 +90,18 @@ def joined(rows: Sequence[Array]) -> Array:
     return filled
 
 
-def _part(batch: Batch, rows: Sequence[int]) -> dict[str, Array]:
+def _chosen(rows: Sequence[int]) -> slice | list[int]:
     first, last = rows[0], rows[-1] + 1
     # A slice is no copy, and a request's rows mostly come in one.
-    chosen = slice(first, last) if last - first == len(rows) else list(rows)
+    return slice(first, last) if last - first == len(rows) else list(rows)
+
+
+def _part(batch: Batch, rows: Sequence[int]) -> dict[str, Array]:
+    chosen = _chosen(rows)
     part = {
         name: array[chosen] if array.shape[:1] == (batch.n_rows,) else array
         for name, array in batch.tensors.items()
     }
-    if batch.lengths:
-        part[batch.input_name] = part[batch.input_name][:, : batch.lengths[first]]
+    if batch.lengths:  # only of texts, which are the one input there is
+        part = {name: array[:, : batch.lengths[rows[0]]] for name, array in part.items()}
     return part

@@ -30,7 +30,7 @@ __all__ = [
 SCHEMA: Final = 1
 """Version of key and entry format; another version is another world."""
 
-IMPLEMENTATION: Final = 2
+IMPLEMENTATION: Final = 3
 """Raise it when an explainer's numbers change for the same question."""
 
 _DERIVATION: Final = "candor 2026-11-20 cache secret"

@@ -50,7 +50,7 @@ def encode(entry: Entry, key: str, secret: bytes) -> bytes | None:
     attribution = entry.attribution
     try:
         header = json.dumps(
-            {"method": attribution.method, "trust": dict(attribution.trust), "arrays": arrays},
+            {**_told(attribution), "arrays": arrays},
             allow_nan=False,
         ).encode()
     except (ValueError, TypeError, RecursionError):
@@ -73,7 +73,7 @@ def decode(data: bytes, key: str, secret: bytes) -> Entry | Malformed:
 def entry_bytes(entry: Entry) -> int:
     """Roughly what an entry takes in memory."""
     arrays = sum(array.nbytes for _, array in _arrays(entry))
-    return arrays + _json_bytes(dict(entry.attribution.trust)) + 1024
+    return arrays + _json_bytes(_told(entry.attribution)) + 1024
 
 
 # Writing -----------------------------------------------------------------------------------------
@@ -85,9 +85,22 @@ def _arrays(entry: Entry) -> list[tuple[list[str], Array]]:
     placed: list[tuple[list[str], Array]] = [(["values"], attribution.values)]
     if attribution.segments is not None:
         placed.append((["segments"], attribution.segments))
+    for other in attribution.others:
+        placed.append((["map", other.input], other.values))
+        if other.segments is not None:
+            placed.append((["segments", other.input], other.segments))
     if scores is not None:
         placed += [(["score"], scores.score), (["probability"], scores.probability)]
     return placed + [(["output", name], array) for name, array in entry.outputs.items()]
+
+
+def _told(attribution: Attribution) -> dict[str, Json]:
+    """What an entry's header says of its maps; of the only one, no name."""
+    told: dict[str, Json] = {"method": attribution.method, "trust": dict(attribution.trust)}
+    if attribution.input:
+        others: list[Json] = [[other.input, dict(other.trust)] for other in attribution.others]
+        told |= {"input": attribution.input, "others": others}
+    return told
 
 
 def _describe(entry: Entry) -> tuple[list[Json] | None, list[bytes]]:
@@ -118,8 +131,22 @@ def _parse(plain: bytes) -> Entry | Malformed:
     by_place = _read_arrays(header["arrays"], memoryview(plain)[header_end:])
     values, segments = by_place.pop(("values",)), by_place.pop(("segments",), None)
     score, probability = by_place.pop(("score",), None), by_place.pop(("probability",), None)
-    outputs = {name: array for (_, name), array in by_place.items()}
-    attribution = Attribution(header["method"], values, header["trust"], segments)
+    method = header["method"]
+    others = tuple(
+        Attribution(
+            method,
+            by_place.pop(("map", name)),
+            trust,
+            by_place.pop(("segments", name), None),
+            input=name,
+        )
+        for name, trust in header.get("others", ())
+    )
+    outputs = {name: array for (what, name), array in by_place.items() if what == "output"}
+    if len(outputs) != len(by_place):
+        raise ValueError(len(by_place))
+    named = header.get("input", "")
+    attribution = Attribution(method, values, header["trust"], segments, named, others)
     scores = None if score is None or probability is None else Scores(score, probability)
     entry = Entry(attribution, outputs, scores)
     return entry if _sound(entry) else Malformed("damaged")
@@ -146,14 +173,22 @@ def _read_arrays(described: Any, data: memoryview) -> dict[tuple[str, ...], Arra
     return arrays
 
 
-def _sound(entry: Entry) -> bool:
-    attribution, scores = entry.attribution, entry.scores
+def _is_map(attribution: Attribution) -> bool:
     return (
-        type(attribution.method) is str
+        type(attribution.input) is str
         and type(attribution.trust) is dict
         and attribution.values.dtype == np.float32
         and attribution.values.ndim >= 1
         and (attribution.segments is None or attribution.segments.dtype == np.int32)
+    )
+
+
+def _sound(entry: Entry) -> bool:
+    attribution, scores = entry.attribution, entry.scores
+    return (
+        type(attribution.method) is str
+        and _is_map(attribution)
+        and all(map(_is_map, attribution.others))
         and all(array.shape[:1] == (1,) for array in entry.outputs.values())
         and (
             scores is None

@@ -1,18 +1,17 @@
 """What an explanation would cost, from what such explanations have cost so far."""
 
+import math
 import time
 from functools import partial
-
-import numpy as np
 
 from candor.engine.deadline import Deadline
 from candor.engine.house import House
 from candor.engine.plan import Ask, Plan
 from candor.engine.request import Estimate
 from candor.explain.explainers import evaluations
-from candor.explain.layout import position_shape
 from candor.explain.options import Lime
 from candor.explain.parse import method_name
+from candor.explain.parts import map_shapes, mapped
 
 __all__ = ["estimate_plan"]
 
@@ -61,7 +60,9 @@ def _measure(house: House, plan: Plan) -> None:
 def _bytes(plan: Plan, ask: Ask) -> int:
     """Size of one answer's arrays: float32 values, and for lime its int32 segments."""
     shape = ask.question.x.shape[1:]
-    positions = int(np.prod(position_shape(shape, plan.subject.geometry)))
-    keeps_channels = getattr(ask.options, "channels", "sum") == "keep"
-    values = int(np.prod(shape)) if keeps_channels else positions
+    geometry = mapped(plan.subject.geometry, ask.options)
+    shapes = map_shapes(shape, geometry)
+    if getattr(ask.options, "channels", "sum") == "keep":
+        shapes = [part.value_shape for part in geometry.parts] or [shape]
+    values = sum(map(math.prod, shapes))
     return 4 * values * (2 if isinstance(ask.options, Lime) else 1)

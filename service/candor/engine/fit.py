@@ -13,7 +13,9 @@ from candor.engine.model import Output
 from candor.engine.plan import Ask, Plan
 from candor.explain.layout import position_shape
 from candor.explain.parse import method_name
-from candor.result import Array
+from candor.explain.parts import map_names, mapped
+from candor.explain.subject import Geometry
+from candor.result import Array, Attribution
 
 __all__ = ["fits"]
 
@@ -21,17 +23,34 @@ __all__ = ["fits"]
 def fits(plan: Plan, ask: Ask, entry: Entry) -> bool:
     """Whether method, shapes, outputs and trust record are those that the question asks for."""
     attribution, scores = entry.attribution, entry.scores
-    row = ask.question.x.shape[1:]
-    positions = position_shape(row, plan.subject.geometry)
+    row, geometry = ask.question.x.shape[1:], mapped(plan.subject.geometry, ask.options)
     n_classes = plan.subject.n_classes
     return (
         attribution.method == method_name(ask.options)
-        and _is_map(attribution.values.shape, positions, row)
-        and (attribution.segments is None or attribution.segments.shape in {positions, row})
+        and _are_maps(attribution, row, geometry)
+        and all(_is_trust(one.trust, attribution.method, n_classes) for one in attribution.others)
         and scores is not None
         and scores.score.shape == (1, plan.model.n_classes)  # of the default output, always
         and _is_answer(entry.outputs, plan.model.outputs)
         and _is_trust(attribution.trust, attribution.method, n_classes)
+    )
+
+
+def _are_maps(attribution: Attribution, row: tuple[int, ...], geometry: Geometry) -> bool:
+    """Whether there is a map of each input that is explained, and segments where there may be."""
+    if geometry.parts:
+        maps = attribution.maps
+        return [one.input for one in maps] == list(map_names(geometry)) and all(
+            _is_map(one.values.shape, position_shape(part.shape, part.geometry), part.shape)
+            and (one.segments is None or one.segments.shape == one.values.shape)
+            for one, part in zip(maps, geometry.parts, strict=True)
+        )
+    positions = position_shape(row, geometry)
+    return (
+        not attribution.input
+        and not attribution.others
+        and _is_map(attribution.values.shape, positions, row)
+        and (attribution.segments is None or attribution.segments.shape in {positions, row})
     )
 
 

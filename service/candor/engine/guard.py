@@ -96,7 +96,9 @@ class Guard:
     def covered(self, x: Array, baseline: Array, windows: Array) -> Covered | None:
         """As the subject, finite."""
         found = self._subject.covered(x, baseline, windows)
-        return None if found is None else lambda chosen: _finite(found(chosen), _NEAR)
+        if found is None:
+            return None
+        return lambda chosen: (_finite(scores, _NEAR) for scores in found(chosen))
 
     def slices(self, n: int) -> Iterator[slice]:
         """As the subject."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from candor.engine.assemble import Found
 from candor.engine.batch import RowSays, run_batch
+from candor.engine.cut import row_of
 from candor.engine.deadline import Deadline
 from candor.engine.entry import Entry
 from candor.engine.flight import Seat
@@ -113,9 +114,10 @@ def _joint(house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, Ro
     """Questions of one method, options and shape, as work that may share its run with others."""
     says = [known[ask.row] for ask in asks] if known else []
     model, question, rows = plan.model, asks[0].question, len(asks)
-    limit = model.joining.max_rows(Tensors({plan.batch.input_name: question.x}))
+    limit = model.joining.max_rows(Tensors(row_of(plan.batch, asks[0].row)))
     max_rows = min(_MAX_ROWS, limit)
-    alike = (question.x.dtype.str, question.x.shape, question.explained, bool(known))
+    shape = (question.x.shape, plan.subject.geometry.parts)
+    alike = (question.x.dtype.str, shape, question.explained, bool(known))
     key = ("explain", id(model), plan.output, asks[0].options, alike)
     delay_s = model.joining.delay_s if rows < max_rows else 0.0
     return Joint(key, _Part(house, plan, asks, says), rows, max_rows, delay_s, _run)
@@ -124,7 +126,7 @@ def _joint(house: House, plan: Plan, asks: Sequence[Ask], known: Mapping[int, Ro
 def _run(parts: Sequence[_Part]) -> list[list[Entry]]:
     house, plan = parts[0].house, parts[0].plan
     asks = [ask for part in parts for ask in part.asks]
-    if len(parts) > 1 and not plan.model.joining.alike({plan.batch.input_name: asks[0].question.x}):
+    if len(parts) > 1 and not plan.model.joining.alike(row_of(plan.batch, asks[0].row)):
         raise InternalError("rows of this model do not share a run")
     began = time.perf_counter()
     says = [row for part in parts for row in part.says]

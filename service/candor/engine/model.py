@@ -125,8 +125,8 @@ class Model(Protocol):
         ...
 
     @property
-    def input_name(self) -> str:
-        """The input that is explained."""
+    def explained_inputs(self) -> Sequence[str]:
+        """The inputs that are explained; of several each has a map of its own."""
         ...
 
     def wake(self) -> None:
@@ -151,6 +151,12 @@ class Model(Protocol):
 
     def subject(self, output: str | None = None) -> Subject:
         """The model as explainers see it; cheap, programs are built when they first run."""
+        ...
+
+    def laid(
+        self, tensors: Mapping[str, Array], output: str | None = None
+    ) -> tuple[Subject, Array]:
+        """As `subject`, for such rows, and the rows [n, ...] as it takes them."""
         ...
 
 

@@ -13,10 +13,11 @@ from typing import Final
 from candor.engine.checks import (
     check_methods,
     check_segments,
+    check_several,
     refuse_empty,
     refuse_non_finite,
 )
-from candor.engine.cut import Batch, row_of, segments_of
+from candor.engine.cut import Batch, row_of, segments_of, x_of
 from candor.engine.digest import (
     Asked,
     Subjected,
@@ -135,17 +136,19 @@ def make_plan(model: Model, request: ExplainRequest, secret: bytes) -> Plan:
     n_targets = [len(of_row) for of_row in request.targets]
     check_extent(len(request.methods), n_targets)
     check_methods(model, request.methods)
-    subject = model.subject(request.output)
+    model.subject(request.output)  # refused before a picture is decoded
     encoded = model.encode(request.payload)
     tensors = encoded.tensors
-    rows = tensors[model.input_name]
-    refuse_empty(model.input_name, rows)
+    for name in model.explained_inputs:
+        refuse_empty(name, tensors[name])
     refuse_non_finite(tensors)
+    subject, rows = model.laid(tensors, request.output)
+    check_several(subject.geometry, request)
     check_segments(request.segments, len(rows))
     check_extent(len(request.methods), n_targets, len(rows))
     labels = labels_of(model, subject)
     targets = resolve_targets(request.targets, len(rows), labels, subject.n_classes)
-    batch = Batch(tensors, model.input_name, len(rows), encoded.lengths)
+    batch = Batch(tensors, rows, encoded.lengths)
     asks = _asks(model, subject, request, batch, targets, secret)
     return Plan(
         model,
@@ -168,14 +171,13 @@ def _asks(
     secret: bytes,
 ) -> Iterator[Ask]:
     model_digest = _model_digest(model, subject, request, secret)
-    rows = [row_of(batch, row) for row in range(batch.n_rows)]
-    row_digests = [row_digest(inputs, secret) for inputs in rows]
+    row_digests = [row_digest(row_of(batch, row), secret) for row in range(batch.n_rows)]
     for method, options in enumerate(request.methods):
         keeps = getattr(options, "seed", 0) != -1
         shares = keeps and request.cache == "use"
         for row, of_row in enumerate(targets):
             segments = segments_of(batch, row, request.segments)
-            x = rows[row][batch.input_name]
+            x = x_of(batch, [row])
             first = Question(x, of_row[0], request.explained, segments, request.trust)
             resolved = resolve(subject, first, options)
             asked = _asked_digest(resolved, first, secret)

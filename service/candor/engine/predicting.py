@@ -179,7 +179,7 @@ def _shapes(one: _Prepared) -> Hashable:
     """What has to agree; a request without rows runs by itself."""
     alone = id(one) if one.n_rows == 0 else 0
     return alone, tuple(
-        (name, array.dtype.str, array.shape[1:]) for name, array in one.tensors.items()
+        [(name, array.dtype, array.shape[1:]) for name, array in one.tensors.items()]
     )
 
 
@@ -187,14 +187,14 @@ def _kind(payload: Payload) -> Hashable:
     """What is known to agree before anything is prepared: tensors by their shapes."""
     if not isinstance(payload, Tensors):
         return type(payload).__name__
-    return tuple((name, array.dtype, array.shape[1:]) for name, array in payload.by_name.items())
+    return tuple([(name, array.dtype, array.shape[1:]) for name, array in payload.by_name.items()])
 
 
 def n_rows(payload: Payload) -> int:
     """Rows of a request; 0 where its tensors have none."""
     match payload:
         case Tensors():
-            return max((len(array) for array in payload.by_name.values() if array.ndim), default=0)
+            return max([len(array) for array in payload.by_name.values() if array.ndim], default=0)
         case Images():
             return len(payload.encoded)
         case Texts():

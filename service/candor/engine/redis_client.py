@@ -12,10 +12,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from redis._parsers import AsyncCommandsParser
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import parse_url
@@ -129,6 +131,26 @@ class _Master(Redis):
             await sentinel.aclose()
 
 
+class _Commands(AsyncCommandsParser):
+    """What commands there are, as any node of a cluster can tell.
+
+    redis-py 8.1 asks the first of them, and has no node at all where that one is dead.
+    """
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        super().__init__()
+        self._cluster = cluster
+
+    @override
+    async def initialize(self, node: ClusterNode | None = None) -> None:
+        *others, last = dict.fromkeys((node, *self._cluster.get_primaries()))
+        for each in others:
+            with suppress(*FAILURES):
+                await super().initialize(each)
+                return
+        await super().initialize(last)
+
+
 def _by_sentinel(
     parts: SplitResult, hosts: Sequence[tuple[str, int]], options: dict[str, Any]
 ) -> Redis:
@@ -156,7 +178,7 @@ def _by_sentinel(
 
 def _cluster(hosts: Sequence[tuple[str, int]], options: dict[str, Any]) -> RedisCluster:
     ssl = _reads_tls(options)
-    return RedisCluster(
+    cluster = RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in hosts],
         # Slots without a server are misses; those with one are served.
         require_full_coverage=False,
@@ -165,6 +187,8 @@ def _cluster(hosts: Sequence[tuple[str, int]], options: dict[str, Any]) -> Redis
         ssl=ssl,
         **options,
     )
+    cluster.commands_parser = _Commands(cluster)
+    return cluster
 
 
 def _reads_tls(options: dict[str, Any]) -> bool:

@@ -67,6 +67,15 @@ class Nodes:
         """Of one node."""
         return self._health.setdefault(node, self._unknown())
 
+    async def learn(self) -> None:
+        """Learn which node has what now.
+
+        Raises:
+            FAILURES: not one of them says.
+        """
+        await self._client.initialize()
+        await self._client.nodes_manager.initialize()
+
     async def look(self) -> bool:
         """Learn which node has what now, and which of them answer; whether all do.
 
@@ -74,8 +83,7 @@ class Nodes:
             FAILURES: not one of them says.
         """
         async with asyncio.timeout(self._patience_s):
-            await self._client.initialize()
-            await self._client.nodes_manager.initialize()
+            await self.learn()
         nodes = {node.name: node for node in self._client.get_primaries()}
         self._health = {name: self._health.get(name, self._unknown()) for name in nodes}
         answers = await asyncio.gather(*(self._answers(node) for node in nodes.values()))

@@ -152,7 +152,8 @@ class Explanation:
     """A prediction with its answers.
 
     Attributes:
-        answers: by method (in the order asked), then row, then target.
+        answers: by method (in the order asked; of several inputs by method and input), then row,
+            then target.
         timings_s: by step: `queue` (for the first slot), `prepare`, `look_up`, `compute`, `total`.
         ready_s: seconds until the last answer of a method was there, by method; at most `total`.
         labels: of the classes explained; () where the model's labels belong to another output.
@@ -185,8 +186,8 @@ class Report:
         method: its name.
         row, target: positions in the request.
         progress: 0..1; 1 only with the finished attribution.
-        partial: the attribution so far (with progress 1: the finished one); None where it is not
-            known or not worth computing yet.
+        partial: the attribution so far (with progress 1: the finished one), with the maps of all
+            inputs; None where it is not known or not worth computing yet.
     """
 
     method: str

@@ -62,7 +62,8 @@ def scores_of(
     """Scores from the outputs; a second run where these hide them behind a softmax."""
     found = model.scores_of(outputs)
     if found is None and model.n_classes:
-        found = model.subject().predict(tensors[model.input_name])
+        subject, x = model.laid(tensors)
+        found = subject.predict(x)
     return found
 
 

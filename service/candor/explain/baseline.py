@@ -3,10 +3,11 @@
 import numpy as np
 
 from candor.errors import InvalidOption
+from candor.explain.parts import geometries, rows_of_parts
 from candor.explain.subject import Geometry
 from candor.result import Array
 
-__all__ = ["absent_value", "constant_baseline"]
+__all__ = ["absent_value", "baseline_of_parts", "constant_baseline", "shared_absent_value"]
 
 
 def absent_value(given: float | None, geometry: Geometry) -> float:
@@ -38,3 +39,29 @@ def constant_baseline(x: Array, value: float, geometry: Geometry) -> Array:
     if geometry.kind == "tokens" and geometry.pad is not None:
         baseline[x == geometry.pad] = geometry.pad
     return baseline
+
+
+def shared_absent_value(given: float | None, geometry: Geometry) -> float | None:
+    """As `absent_value`; of several inputs None where none is given: each has its own.
+
+    Raises:
+        InvalidOption: as `absent_value`, of any of the inputs.
+    """
+    if not geometry.parts:
+        return absent_value(given, geometry)
+    for own in geometries(geometry):
+        absent_value(given, own)
+    return given
+
+
+def baseline_of_parts(x: Array, value: float | None, geometry: Geometry) -> Array:
+    """As `constant_baseline`, each part's own value where none is given.
+
+    What is not explained stays as it is.
+    """
+    if not geometry.parts:
+        return constant_baseline(x, value or 0.0, geometry)
+    rows = zip(rows_of_parts(x, geometry), geometries(geometry), strict=True)
+    parts = [constant_baseline(row, absent_value(value, own), own) for row, own in rows]
+    explained = np.concatenate([part.reshape(1, -1) for part in parts], axis=1)
+    return np.concatenate([explained, x[:, explained.shape[1] :]], axis=1)

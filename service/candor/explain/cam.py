@@ -8,11 +8,20 @@ import numpy as np
 from candor.errors import InvalidOption
 from candor.explain.cam_options import CAMS, CamOptions
 from candor.explain.parse import method_name
+from candor.explain.parts import (
+    attributed,
+    geometries,
+    map_names,
+    mapped,
+    parts_of_maps,
+    rows_of_parts,
+)
+from candor.explain.place_bias import centre_warnings
 from candor.explain.question import Question
 from candor.explain.subject import CamFormula, Geometry, Subject
-from candor.explain.target import aim, directions, outcome
+from candor.explain.target import Outcome, aim, directions, outcome
 from candor.explain.trust import gradient_warnings, map_warnings, trust_record
-from candor.result import Array, Attribution
+from candor.result import Array, Attribution, Json
 
 __all__ = ["cam", "resolve_cam"]
 
@@ -63,18 +72,33 @@ def cam(subject: Subject, questions: Sequence[Question], options: CamOptions) ->
         x, toward, _FORMULAS[type(options)], resolved.layer or "", normalise=resolved.normalise
     )
     estimated = method != "cam" and subject.straight_through  # cam takes no gradient
+    geometry = mapped(subject.geometry, resolved)
     answers = []
     for row, question in enumerate(questions):
-        values = np.asarray(maps[row], dtype=np.float32)
-        values = _of_words(values, question.x[0], subject.geometry, scaled=resolved.normalise)
         stands = outcome(aim(question.target, scores, row), scores, "score", row)
-        warnings = [
-            *gradient_warnings(straight_through=estimated),
-            *map_warnings(values, empty=_NOWHERE),
-        ]
-        trust = trust_record(resolved, stands, n_evaluations=n_before + 1, warnings=warnings)
-        answers.append(Attribution(method, values, trust))
+
+        def record(values: Array, own: Geometry, stands: Outcome = stands) -> dict[str, Json]:
+            warnings = [
+                *gradient_warnings(straight_through=estimated),
+                *map_warnings(values, empty=_NOWHERE),
+                *centre_warnings(values, own),
+            ]
+            return trust_record(resolved, stands, n_evaluations=n_before + 1, warnings=warnings)
+
+        own_maps = _of_each(maps[row : row + 1], question.x, subject.geometry, resolved)
+        answers.append(attributed(method, geometry, own_maps, record))
     return answers
+
+
+def _of_each(maps: Array, x: Array, geometry: Geometry, options: CamOptions) -> list[Array]:
+    """The maps of one row [1, ...], of each part that the layer has the positions of."""
+    rows = dict(zip(map_names(geometry), rows_of_parts(x, geometry), strict=True))
+    chosen = mapped(geometry, options)
+    cut = parts_of_maps(maps.astype(np.float32, copy=False), x.shape[1:], chosen)
+    return [
+        _of_words(one[0], rows[name][0], own, scaled=options.normalise)
+        for name, own, one in zip(map_names(chosen), geometries(chosen), cut, strict=True)
+    ]
 
 
 def _of_words(values: Array, row: Array, geometry: Geometry, *, scaled: bool) -> Array:

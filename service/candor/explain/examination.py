@@ -50,6 +50,7 @@ FIGURES = (
     "relative_infidelity",
     "faithfulness_correlation",
     "max_sensitivity",
+    "class_correlation",
 )
 
 _OF_LOSSES = ("infidelity", "relative_infidelity", "faithfulness_correlation")
@@ -66,12 +67,14 @@ class Found:
         figures: all of `FIGURES`; None where not known.
         details: with what they were measured.
         why: for figures that cannot be measured, the reason.
+        warnings: of the map, that an examination alone can find.
         n_evaluations: rows run so far.
     """
 
     figures: dict[str, Json] = field(default_factory=lambda: dict.fromkeys(FIGURES))
     details: dict[str, Json] = field(default_factory=dict)
     why: dict[str, Json] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     n_evaluations: int = 0
 
     def refuse(self, why: str, *names: str) -> None:

@@ -17,13 +17,16 @@ from candor.explain.cam import cam, resolve_cam
 from candor.explain.cam_options import CAMS
 from candor.explain.examine import examination_runs, examine
 from candor.explain.gradient import gradient
+from candor.explain.held import (
+    occlusion_of_each,
+    resolve_occlusion_of_each,
+    resolved_for_each,
+)
 from candor.explain.integrated_gradients import (
     integrated_gradients,
     resolve_integrated_gradients,
 )
-from candor.explain.layout import position_shape
 from candor.explain.lime import lime, resolve_lime
-from candor.explain.occlusion import occlusion, resolve_occlusion
 from candor.explain.options import (
     Gradient,
     IntegratedGradients,
@@ -32,6 +35,7 @@ from candor.explain.options import (
     Options,
     SmoothGrad,
 )
+from candor.explain.parts import map_shapes
 from candor.explain.question import Progress, Question
 from candor.explain.smooth_grad import resolve_smooth_grad, smooth_grad
 from candor.explain.subject import Subject
@@ -52,7 +56,7 @@ BULK: Mapping[type[Options], Bulk] = MappingProxyType(
     {
         SmoothGrad: smooth_grad,
         IntegratedGradients: integrated_gradients,
-        Occlusion: occlusion,
+        Occlusion: occlusion_of_each,
         Lime: lime,
     }
 )
@@ -88,7 +92,7 @@ _RESOLVERS: Mapping[type[Options], Callable[[Subject, Question, Any], Options]] 
         **dict.fromkeys(CAMS.values(), resolve_cam),
         SmoothGrad: resolve_smooth_grad,
         IntegratedGradients: resolve_integrated_gradients,
-        Occlusion: resolve_occlusion,
+        Occlusion: resolve_occlusion_of_each,
         Lime: resolve_lime,
     }
 )
@@ -131,7 +135,15 @@ def _evaluations(subject: Subject, question: Question, options: Options) -> int:
         case IntegratedGradients():
             return resolved.n_steps + 2
         case Occlusion():
-            shape = position_shape(question.x.shape[1:], subject.geometry)
-            return int(np.prod(slide(shape, resolved.window, resolved.stride).shape)) + 1
+            shapes = map_shapes(question.x.shape[1:], subject.geometry)
+            each = (
+                resolved_for_each(subject, question, resolved)
+                if subject.geometry.parts
+                else [resolved]
+            )
+            return sum(
+                int(np.prod(slide(shape, own.window, own.stride).shape)) + 1
+                for shape, own in zip(shapes, each, strict=True)
+            )
         case _:
             return 1

@@ -1,18 +1,20 @@
 """The derivative of the target with respect to the input (tokens: to the embedding's output)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
 from candor.errors import InternalError
-from candor.explain.layout import sum_channels, without_padding
 from candor.explain.options import Gradient
+from candor.explain.parts import attributed, maps_of, without_padding_of_parts
+from candor.explain.place_bias import centre_warnings, fading_warnings
 from candor.explain.question import Question
-from candor.explain.subject import GradientRun, Subject
-from candor.explain.target import aim, directions, outcome
-from candor.explain.trust import gradient_warnings, map_warnings, named, trust_record
-from candor.result import Array, Attribution, Explained
+from candor.explain.subject import Geometry, GradientRun, Subject
+from candor.explain.target import Outcome, aim, directions, outcome
+from candor.explain.trust import gradient_warnings, map_warnings, trust_record
+from candor.result import Array, Attribution, Explained, Json
 
 __all__ = ["REDUCTIONS", "gradient", "reduce_gradient"]
 
@@ -39,22 +41,31 @@ def gradient(
     x = np.concatenate([question.x for question in questions])
     toward, n_before = directions(subject, x, [question.target for question in questions])
     run = subject.gradient(x, toward, explained)
-    reduced = without_padding(reduce_gradient(run, options), x, subject.geometry)
-    values = sum_channels(reduced, subject.geometry, options.channels)
+    geometry = subject.geometry
+    reduced = without_padding_of_parts(reduce_gradient(run, options), x, geometry)
+    maps = maps_of(reduced, geometry, options.channels)
     answers = []
     for row, question in enumerate(questions):
         stands = outcome(aim(question.target, run.scores, row), run.scores, explained, row)
-        trust = trust_record(
-            options,
-            stands,
-            n_evaluations=n_before + 1,
-            warnings=[
-                *gradient_warnings(straight_through=subject.straight_through),
-                *map_warnings(values[row]),
-            ],
-        ) | named(subject.geometry.features)
-        answers.append(Attribution("gradient", values[row].astype(np.float32), trust))
+        warnings = [
+            *gradient_warnings(straight_through=subject.straight_through),
+            *fading_warnings(run.gradient[row], x[row], geometry),
+        ]
+        record = partial(_record, options, stands, n_before + 1, warnings)
+        answers.append(attributed("gradient", geometry, [part[row] for part in maps], record))
     return answers
+
+
+def _record(
+    options: Gradient,
+    stands: Outcome,
+    n_evaluations: int,
+    warnings: Sequence[str],
+    values: Array,
+    geometry: Geometry,
+) -> dict[str, Json]:
+    found = [*warnings, *map_warnings(values), *centre_warnings(values, geometry)]
+    return trust_record(options, stands, n_evaluations=n_evaluations, warnings=found)
 
 
 def reduce_gradient(run: GradientRun, options: Gradient) -> Array:

@@ -11,15 +11,16 @@ from functools import partial
 import numpy as np
 
 from candor.errors import InternalError
-from candor.explain.baseline import absent_value, constant_baseline
-from candor.explain.layout import sum_channels
+from candor.explain.baseline import baseline_of_parts, shared_absent_value
 from candor.explain.options import IntegratedGradients
 from candor.explain.order import coarse_to_fine
+from candor.explain.parts import attributed, maps_of
+from candor.explain.place_bias import centre_warnings, fading_warnings
 from candor.explain.quadrature import gauss_legendre
 from candor.explain.question import Progress, Question
-from candor.explain.subject import Subject
+from candor.explain.subject import Geometry, Subject
 from candor.explain.target import Outcome, aim, fixed, measure_changed, one_hot, outcome
-from candor.explain.trust import finite, gradient_warnings, map_warnings, named, trust_record
+from candor.explain.trust import finite, gradient_warnings, map_warnings, trust_record
 from candor.result import Array, Attribution, Json
 
 __all__ = ["integrated_gradients", "resolve_integrated_gradients"]
@@ -67,8 +68,12 @@ class _Integral:
 def resolve_integrated_gradients(
     subject: Subject, _: Question, options: IntegratedGradients
 ) -> IntegratedGradients:
-    """Put a number to the baseline: 0, or the padding token's id."""
-    return replace(options, baseline=absent_value(options.baseline, subject.geometry))
+    """Put a number to the baseline: 0, or the padding token's id; of several inputs as it is given.
+
+    Raises:
+        InvalidOption: it is no token id, where an input holds these.
+    """
+    return replace(options, baseline=shared_absent_value(options.baseline, subject.geometry))
 
 
 def integrated_gradients(
@@ -76,8 +81,9 @@ def integrated_gradients(
 ) -> Generator[Progress, None, Attribution]:
     """Distribute the target's change from baseline to row over the row's values.
 
-    Values are in units of the target and sum to its change, up to the completeness gap. Padding
-    tokens get exactly 0.
+    Values are in units of the target and sum to its change, up to the completeness gap. Of several
+    inputs all go from their baselines at once, and their values sum to it together. Padding tokens
+    get exactly 0.
 
     Raises:
         InvalidInput: the model answers one end of the line without a finite number.
@@ -106,7 +112,7 @@ def integrated_gradients(
 def _line(subject: Subject, question: Question, options: IntegratedGradients) -> _Line:
     """Run both ends; the row's own score also tells its top class, where that is the target."""
     explained = question.explained or "score"
-    baseline = constant_baseline(question.x, options.baseline or 0.0, subject.geometry)
+    baseline = baseline_of_parts(question.x, options.baseline, subject.geometry)
     toward = one_hot([fixed(question.target, subject.n_classes)], subject.n_classes)
     ends = np.array([1.0, 0.0], dtype=np.float32)
     scores = subject.path(question.x, baseline, ends, toward, explained).scores
@@ -164,27 +170,33 @@ def _answer(
     complete: bool,
 ) -> Attribution:
     absolute, relative = _gap(line, integral)
-    summed = sum_channels(integral.values[None], subject.geometry, options.channels)[0]
-    values = summed.astype(np.float32)
+    geometry = subject.geometry
+    maps = maps_of(integral.values[None], geometry, options.channels)
     figures: dict[str, Json] = {
         "n_steps": integral.n_done,
         "completeness_gap": finite(absolute),
         "relative_completeness_gap": finite(relative),
         "change": finite(line.change),
     }
-    trust = trust_record(
-        options,
-        line.stands,
-        n_evaluations=n_evaluations,
-        complete=complete,
-        figures=figures,
-        warnings=[
-            *gradient_warnings(straight_through=subject.straight_through),
-            *map_warnings(values),
-            *_warnings(options, relative),
-        ],
-    ) | named(subject.geometry.features)
-    return Attribution("integrated_gradients", values, trust)
+
+    def record(values: Array, own: Geometry) -> dict[str, Json]:
+        return trust_record(
+            options,
+            line.stands,
+            n_evaluations=n_evaluations,
+            complete=complete,
+            figures=figures,
+            warnings=[
+                *gradient_warnings(straight_through=subject.straight_through),
+                *fading_warnings(integral.total / integral.weight, line.x[0], geometry),
+                *map_warnings(values),
+                *centre_warnings(values, own),
+                *_warnings(options, relative),
+            ],
+        )
+
+    of_row = [part[0].astype(np.float32) for part in maps]
+    return attributed("integrated_gradients", geometry, of_row, record)
 
 
 def _warnings(options: IntegratedGradients, relative: float) -> list[str]:

@@ -9,21 +9,26 @@ import secrets
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from candor.errors import InternalError
 from candor.explain.fills import resolve_fill
-from candor.explain.lime_answer import answer, is_settled, nothing_to_remove
+from candor.explain.lime_answer import answer, fitting, is_settled, nothing_to_remove
 from candor.explain.lime_samples import Samples, draw_samples
+from candor.explain.lime_several import cut_several, resolve_several
 from candor.explain.options import Lime
 from candor.explain.question import Progress, Question
 from candor.explain.segments import cut, is_apart, segments_kind
-from candor.explain.subject import Subject
+from candor.explain.steps import ended
+from candor.explain.subject import Geometry, Subject
 from candor.explain.target import Outcome, aim, fixed, measure_changed, outcome
-from candor.result import Attribution
+from candor.result import Array, Attribution
 
 __all__ = ["lime", "resolve_lime"]
+
+T = TypeVar("T")
 
 FIRST_LOOK = 100
 LOOK_AGAIN = 1.25
@@ -41,6 +46,8 @@ def resolve_lime(subject: Subject, question: Question, options: Lime) -> Lime:
         InvalidOption: a way to cut, a fill or channels that this kind of input does not have.
     """
     geometry = subject.geometry
+    if geometry.parts:
+        return resolve_several(options, geometry, COSINE_WIDTH)
     is_apart(options, geometry)
     baseline = resolve_fill(options.baseline, geometry, grouped=question.segments is not None)
     width = (
@@ -65,7 +72,7 @@ def lime(
     The value of a position is its segment's coefficient: what keeping the segment (or, of drawn
     records, the column's bin or category) adds to the target's probability (or score). Positions
     that are never removed get 0. With a tolerance, sampling ends when redrawn samples would keep
-    all but that share of the leading segments, by the wild bootstrap of `top_k_stability`.
+    all but that share of the leading segments, by the wild bootstrap of `resampling`.
 
     Raises:
         InvalidInput, InvalidOption, InvalidTarget, TooLarge: segments that do not fit the row, or
@@ -77,7 +84,7 @@ def lime(
     geometry = subject.geometry
     fixed(question.target, subject.n_classes)  # refused before any work rather than after a slice
     resolved = resolve_lime(subject, question, options)
-    segmentation = cut(question, resolved, geometry)
+    segmentation = (cut_several if geometry.parts else cut)(question, resolved, geometry)
     if segmentation.n == 0:
         yield Progress(0, 1)
         return nothing_to_remove(subject, question, resolved, segmentation)
@@ -85,7 +92,6 @@ def lime(
     samples = yield from _reported(drawing, Progress(0, resolved.n_samples))
     yield Progress(0, samples.n_runs)
 
-    answered = partial(answer, samples, features=geometry.features)
     explained = question.explained or "probability"
     values = np.empty(samples.n_runs)
     stands: Outcome | None = None
@@ -94,25 +100,35 @@ def lime(
         stands = stands or outcome(aim(question.target, scores), scores, explained)
         values[part] = measure_changed(stands.aim, scores, explained, "with segments removed")
         known = values[: part.stop]
-        if looks and is_settled(samples, known):
-            return answered(stands, known, complete=True)
-        best = partial(answered, stands, known, complete=False)
+        best = partial(_so_far, samples, stands, known, geometry)
+        if looks:
+            progress = Progress(part.stop, samples.n_runs, best)
+            fitted = yield from _reported(fitting(samples, known), progress)
+            if is_settled(resolved, fitted):
+                return answer(samples, stands, fitted, geometry, complete=True)
         yield Progress(part.stop, samples.n_runs, best)
     if stands is None:
         raise InternalError("the model's slices cover no sample")
-    return answered(stands, values, complete=True)
+    progress = Progress(samples.n_runs, samples.n_runs)
+    fitted = yield from _reported(fitting(samples, values), progress)
+    return answer(samples, stands, fitted, geometry, complete=True)
+
+
+def _so_far(samples: Samples, stands: Outcome, known: Array, geometry: Geometry) -> Attribution:
+    """The answer from what is known, done at once."""
+    return answer(samples, stands, ended(fitting(samples, known)), geometry, complete=False)
 
 
 def _reported(
-    steps: Generator[int, None, Samples], progress: Progress
-) -> Generator[Progress, None, Samples]:
+    steps: Generator[object, None, T], progress: Progress
+) -> Generator[Progress, None, T]:
     """Steps that evaluate nothing, as progress."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            samples: Samples = end.value
-            return samples
+            made: T = end.value
+            return made
         yield progress
 
 

@@ -1,20 +1,24 @@
 """From LIME's samples and what the model said of them to the attribution and its trust record."""
 
-from collections.abc import Sequence
+from collections.abc import Generator
+from typing import NamedTuple
 
 import numpy as np
 
 from candor.explain.lime_samples import Samples
+from candor.explain.lime_several import fills_of, positions_of_each
 from candor.explain.options import Lime
+from candor.explain.parts import attributed
+from candor.explain.place_bias import centre_warnings
 from candor.explain.question import Question
 from candor.explain.segments import Segmentation
-from candor.explain.subject import Subject
-from candor.explain.surrogate import Surrogate, regress, top_k_stability
+from candor.explain.subject import Geometry, Subject
+from candor.explain.surrogate import Surrogate, regressing, resampling
 from candor.explain.target import Outcome, aim, outcome
-from candor.explain.trust import finite, map_warnings, named, numbers, trust_record
+from candor.explain.trust import finite, map_warnings, numbers, trust_record
 from candor.result import Array, Attribution, Json
 
-__all__ = ["TOP_K", "answer", "is_settled", "nothing_to_remove"]
+__all__ = ["TOP_K", "Fitted", "answer", "fitting", "is_settled", "nothing_to_remove"]
 
 TOP_K = 5
 
@@ -23,43 +27,77 @@ POOR_FIT = 0.5
 UNSTABLE = 0.6
 
 
-def is_settled(samples: Samples, values: Array) -> bool:
+class Fitted(NamedTuple):
+    """What the first samples say.
+
+    Attributes:
+        n_runs: of how many runs the values are known.
+        n_samples: how many samples these answer, the first ones.
+        surrogate: their linear model.
+        stability: of its leading segments.
+    """
+
+    n_runs: int
+    n_samples: int
+    surrogate: Surrogate
+    stability: float
+
+
+def fitting(samples: Samples, values: Array) -> Generator[None, None, Fitted]:
+    """Fit the leading samples whose values, of the runs, are known; yields on the way."""
+    unknown = samples.index >= len(values)
+    n_samples = int(np.argmax(unknown)) if unknown.any() else len(unknown)
+    known = values[samples.index[:n_samples]]
+    factors = yield from samples.factors(n_samples)
+    surrogate = yield from regressing(factors, known)
+    k = min(TOP_K, samples.segmentation.n)
+    stability = yield from resampling(surrogate, k, samples.options.seed)
+    return Fitted(len(values), n_samples, surrogate, stability)
+
+
+def is_settled(options: Lime, fitted: Fitted) -> bool:
     """Tell whether redrawn samples would keep the leading segments, up to the tolerance."""
-    _, _, stability = _fitted(samples, values)
-    return 1.0 - stability <= (samples.options.tolerance or 0.0)
+    return 1.0 - fitted.stability <= (options.tolerance or 0.0)
 
 
 def answer(
-    samples: Samples, stands: Outcome, values: Array, features: Sequence[str], *, complete: bool
+    samples: Samples, stands: Outcome, fitted: Fitted, geometry: Geometry, *, complete: bool
 ) -> Attribution:
-    """The attribution from the first runs' values of the target.
+    """The attribution from the first samples.
 
     Args:
         samples: all of them.
         stands: what the model says of the row.
-        values: float64, of as many runs as are done.
-        features: names of the columns of a record, or ().
-        complete: whether these are all runs that were wanted.
+        fitted: what the first of them say.
+        geometry: of the row.
+        complete: whether these are all that were wanted.
     """
-    n_samples, surrogate, stability = _fitted(samples, values)
-    positions = samples.segmentation.positions
+    n_runs, n_samples, surrogate, stability = fitted
+    positions = positions_of_each(samples.segmentation.positions, geometry)
     by_segment = np.append(surrogate.coefficients, 0.0)  # the last is for positions of -1
-    attributions = by_segment[positions].astype(np.float32)
-    warnings = [
-        *map_warnings(attributions, _cure(samples.segmentation)),
-        *_warnings(surrogate, stability, n_samples, still=samples.still),
-        *_unsettled(samples.options, stability, complete=complete),
-        *samples.warnings,
-    ]
-    trust = trust_record(
-        samples.options,
-        stands,
-        n_evaluations=len(values),
-        complete=complete,
-        figures=_figures(samples, surrogate, stability, n_samples),
-        warnings=warnings,
-    ) | named(features)
-    return Attribution("lime", attributions, trust, positions)
+    figures = _figures(samples, surrogate, stability, n_samples)
+    if geometry.parts:
+        figures["baselines"] = dict(fills_of(samples.options, geometry))
+
+    def record(values: Array, own: Geometry) -> dict[str, Json]:
+        warnings = [
+            *map_warnings(values, _cure(samples.segmentation)),
+            *centre_warnings(values, own),
+            *_warnings(surrogate, stability, n_samples, still=samples.still),
+            *_unsettled(samples.options, stability, complete=complete),
+            *samples.warnings,
+        ]
+        return trust_record(
+            samples.options,
+            stands,
+            n_evaluations=n_runs,
+            complete=complete,
+            figures=figures,
+            warnings=warnings,
+        )
+
+    maps = [by_segment[own].astype(np.float32) for own in positions]
+    return attributed("lime", geometry, maps, record, positions)
 
 
 def nothing_to_remove(
@@ -69,25 +107,15 @@ def nothing_to_remove(
     scores = subject.predict(question.x)
     explained = question.explained or "probability"
     stands = outcome(aim(question.target, scores), scores, explained)
-    values = np.zeros(segmentation.positions.shape, dtype=np.float32)
+    positions = positions_of_each(segmentation.positions, subject.geometry)
     figures: dict[str, Json] = {"n_samples": 1, "n_segments": 0, "segmentation": segmentation.kind}
-    trust = trust_record(
-        options, stands, n_evaluations=1, figures=figures, warnings=map_warnings(values)
-    )
-    return Attribution("lime", values, trust, segmentation.positions)
 
+    def record(values: Array, _: Geometry) -> dict[str, Json]:
+        warnings = map_warnings(values)
+        return trust_record(options, stands, n_evaluations=1, figures=figures, warnings=warnings)
 
-def _fitted(samples: Samples, values: Array) -> tuple[int, Surrogate, float]:
-    """From the leading samples whose values, of the runs, are known.
-
-    Returns how many these are, their linear model, and the stability of its leading segments.
-    """
-    unknown = samples.index >= len(values)
-    n_samples = int(np.argmax(unknown)) if unknown.any() else len(unknown)
-    known = values[samples.index[:n_samples]]
-    surrogate = regress(samples.factors(n_samples), known)
-    stability = top_k_stability(surrogate, min(TOP_K, samples.segmentation.n), samples.options.seed)
-    return n_samples, surrogate, stability
+    maps = [np.zeros(own.shape, dtype=np.float32) for own in positions]
+    return attributed("lime", subject.geometry, maps, record, positions)
 
 
 def _figures(

@@ -9,12 +9,14 @@ import numpy as np
 from candor.explain.fills import segment_baseline
 from candor.explain.kept import Kept
 from candor.explain.layout import over_row
+from candor.explain.lime_several import several_baseline
 from candor.explain.options import Lime
+from candor.explain.parts import geometries
 from candor.explain.question import Question
 from candor.explain.sampling import Draws, check_cells, distinct_masks, drawing
 from candor.explain.segments import Segmentation
 from candor.explain.subject import Subject
-from candor.explain.surrogate import Factors, distance_weights, factorise, kernel_weights
+from candor.explain.surrogate import Factors, distance_weights, factorising, kernel_weights
 from candor.explain.tabular import conditions, drawing_records, unseen
 from candor.result import Array, Scores
 
@@ -39,7 +41,7 @@ class Samples:
 
     options: Lime
     segmentation: Segmentation
-    factors: Callable[[int], Factors]
+    factors: Callable[[int], Generator[None, None, Factors]]
     index: Array
     n_runs: int
     run: Callable[[slice], Scores]
@@ -62,7 +64,7 @@ def draw_samples(
     if options.baseline == "training":
         return (yield from _records(subject, question, options, segmentation))
     samples = yield from _masks(subject, question, options, segmentation)
-    if subject.geometry.kind == "tabular" and not subject.geometry.columns:
+    if any(own.kind == "tabular" and not own.columns for own in geometries(subject.geometry)):
         return replace(samples, warnings=(_UNKNOWN_DATA,))
     return samples
 
@@ -77,7 +79,10 @@ def _masks(
     subject: Subject, question: Question, options: Lime, segmentation: Segmentation
 ) -> Generator[int, None, Samples]:
     x, geometry, positions = question.x, subject.geometry, segmentation.positions
-    baseline = segment_baseline(x, positions, options.baseline, geometry, options.seed)
+    if geometry.parts:
+        baseline = several_baseline(x, positions, options, geometry)
+    else:
+        baseline = segment_baseline(x, positions, options.baseline, geometry, options.seed)
     still = bool(np.array_equal(baseline, x))
     width = options.kernel_width or 0.0
     if still:  # whatever is removed, the row stays what it is
@@ -108,10 +113,14 @@ _FACTORS: Kept[Factors] = Kept(32 * 2**20)
 """Of the whole process, by the masks themselves."""
 
 
-def _factors(masks: Array, width: float) -> Factors:
+def _factors(masks: Array, width: float) -> Generator[None, None, Factors]:
     content = hashlib.blake2b(masks.tobytes(), digest_size=16).digest()
     key = (masks.shape, content, width)
-    return _FACTORS.get(key, lambda: factorise(masks, kernel_weights(masks, width)))
+    found = _FACTORS.find(key)
+    if found is None:
+        made = yield from factorising(masks, kernel_weights(masks, width))
+        found = _FACTORS.keep(key, made)
+    return found
 
 
 def _records(
@@ -129,7 +138,7 @@ def _records(
     return Samples(
         options,
         segmentation,
-        factors=lambda n: factorise(found.design[:n], weights[:n]),
+        factors=lambda n: factorising(found.design[:n], weights[:n]),
         index=np.arange(options.n_samples),
         n_runs=options.n_samples,
         run=lambda part: subject.predict(records[part]),

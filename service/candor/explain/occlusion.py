@@ -1,6 +1,6 @@
 """What the target loses when a sliding window is covered, exactly as captum counts it."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,8 +12,9 @@ from candor.explain.baseline import absent_value, constant_baseline
 from candor.explain.layout import position_shape, spread
 from candor.explain.options import Occlusion
 from candor.explain.order import coarse_to_fine
+from candor.explain.place_bias import centre_warnings
 from candor.explain.question import Progress, Question
-from candor.explain.subject import Geometry, Subject
+from candor.explain.subject import Covered, Forward, Geometry
 from candor.explain.target import Outcome, aim, fixed, measure_changed, outcome
 from candor.explain.trust import map_warnings, named, trust_record
 from candor.explain.windows import NONE, Windows, covering, slide
@@ -44,7 +45,7 @@ class _Plan:
     order: Array
 
 
-def resolve_occlusion(subject: Subject, question: Question, options: Occlusion) -> Occlusion:
+def resolve_occlusion(subject: Forward, question: Question, options: Occlusion) -> Occlusion:
     """Put numbers to window, stride and baseline.
 
     Raises:
@@ -72,7 +73,7 @@ def resolve_occlusion(subject: Subject, question: Question, options: Occlusion) 
 
 
 def occlusion(
-    subject: Subject, question: Question, options: Occlusion
+    subject: Forward, question: Question, options: Occlusion
 ) -> Generator[Progress, None, Attribution]:
     """Cover the row window by window; a window covers all channels.
 
@@ -95,27 +96,35 @@ def occlusion(
 
     scores_of = _runner(subject, question.x, baseline, plan)
     explained = question.explained or "score"
-    values = np.empty(len(chosen))
+    values, done = np.empty(len(chosen)), 0
     stands: Outcome | None = None
-    for part in subject.slices(len(chosen)):
-        scores = scores_of(chosen[part])
-        stands = stands or outcome(aim(question.target, scores), scores, explained)
-        values[part] = measure_changed(stands.aim, scores, explained, "with a window covered")
-        best = partial(_answer, plan, geometry, stands, values[: part.stop], complete=False)
-        yield Progress(part.stop, len(chosen), best)
+    best = None
+    for scores in scores_of(chosen):
+        if len(scores.score):
+            stands = stands or outcome(aim(question.target, scores), scores, explained)
+            part = slice(done, done := done + len(scores.score))
+            values[part] = measure_changed(stands.aim, scores, explained, "with a window covered")
+            best = partial(_answer, plan, geometry, stands, values[:done], complete=False)
+        yield Progress(done, len(chosen), best)
     if stands is None:
         raise InternalError("the model's slices cover no sample")
     return _answer(plan, geometry, stands, values, complete=True)
 
 
-def _runner(subject: Subject, x: Array, baseline: Array, plan: _Plan) -> Callable[[Array], Scores]:
+def _runner(subject: Forward, x: Array, baseline: Array, plan: _Plan) -> Covered:
     """How windows are run: in part, where the model can, else as rows with segments removed."""
     ends = plan.windows.ends(np.append(np.arange(plan.unchanged.size), NONE))  # NONE's the last
     covered = subject.covered(x, baseline, ends[plan.order])
     if covered is not None:
         return lambda chosen: covered(ends[chosen])
     segments = spread(plan.windows.segments, subject.geometry)
-    return lambda chosen: subject.perturb(x, baseline, segments, ~covering(plan.windows, chosen))
+
+    def whole(chosen: Array) -> Iterator[Scores]:
+        for part in subject.slices(len(chosen)):
+            masks = ~covering(plan.windows, chosen[part])
+            yield subject.perturb(x, baseline, segments, masks)
+
+    return whole
 
 
 def _plan(differs: Array, options: Occlusion, geometry: Geometry) -> _Plan:
@@ -164,7 +173,10 @@ def _answer(
         n_evaluations=len(values),
         complete=complete,
         figures=figures,
-        warnings=map_warnings(attributions, "use a smaller window" if known.size == 1 else ""),
+        warnings=[
+            *map_warnings(attributions, "use a smaller window" if known.size == 1 else ""),
+            *centre_warnings(attributions, geometry),
+        ],
     ) | named(geometry.features)
     return Attribution("occlusion", attributions, trust)
 

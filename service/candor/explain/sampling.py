@@ -176,5 +176,11 @@ def _sizes(generator: np.random.RandomState, n_most: int, n_samples: int) -> Arr
 
 _Sampler = Callable[[np.random.RandomState, int, Sequence[slice]], Iterator[Array]]
 _SAMPLERS: Mapping[Kind, _Sampler] = MappingProxyType(
-    {"image": _halves, "tokens": _removals, "series": _removals, "tabular": _halves}
+    {
+        "image": _halves,
+        "tokens": _removals,
+        "series": _removals,
+        "tabular": _halves,
+        "several": _halves,
+    }
 )

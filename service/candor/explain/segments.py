@@ -18,7 +18,7 @@ from candor.explain.subject import Geometry, Kind
 from candor.explain.superpixels import consecutive, picture_cut
 from candor.result import Array
 
-__all__ = ["MOST_SEGMENTS", "Segmentation", "cut", "is_apart", "segments_kind"]
+__all__ = ["MOST_SEGMENTS", "Segmentation", "cut", "is_apart", "segments_kind", "ways_to_cut"]
 
 MOST_SEGMENTS = 2000
 """The surrogate solves a system of this size; more is not an explanation either."""
@@ -49,6 +49,11 @@ class Segmentation:
     n: int
     kind: str
     n_channels: int = 1
+
+
+def ways_to_cut(geometry: Geometry) -> tuple[str, ...]:
+    """The ways, beside the usual one, that this kind of input can be cut in."""
+    return _WAYS[geometry.kind]
 
 
 def segments_kind(options: Lime, geometry: Geometry) -> SegmentsKind:

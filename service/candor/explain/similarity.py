@@ -14,7 +14,7 @@ def rank_correlation(first: Array, second: Array) -> float | None:
     """
     a, b = (_ranks(values.ravel()) for values in (first, second))
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / size if size > 0.0 else None
+    return max(-1.0, min(1.0, float(a @ b) / size)) if size > 0.0 else None  # but for rounding
 
 
 def _ranks(values: Array) -> Array:

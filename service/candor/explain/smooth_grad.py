@@ -1,25 +1,35 @@
 """The mean of the gradients at noisy copies of the row."""
 
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from candor.explain.gradient import REDUCTIONS
-from candor.explain.layout import sum_channels, without_padding
 from candor.explain.options import SmoothGrad
+from candor.explain.parts import (
+    attributed,
+    end_to_end,
+    maps_of,
+    values_of_parts,
+    without_padding_of_parts,
+)
+from candor.explain.place_bias import centre_warnings, fading_warnings
 from candor.explain.question import Progress, Question
-from candor.explain.subject import Subject
+from candor.explain.subject import Geometry, Subject
 from candor.explain.target import Outcome, aim, directions, one_hot, outcome
-from candor.explain.trust import finite, gradient_warnings, map_warnings, named, trust_record
+from candor.explain.trust import finite, gradient_warnings, map_warnings, trust_record
 from candor.result import Array, Attribution, Json
 
 __all__ = ["resolve_smooth_grad", "smooth_grad"]
 
 LOST = 0.5
 """Share of the noisy copies that must keep the row's top class, or the noise is too strong."""
+
+_DRAWN = 2**19
+"""Numbers drawn at a time: about 8 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +52,9 @@ def smooth_grad(
     """Average the gradient over copies of the row with Gaussian noise, then reduce as `gradient`.
 
     The noise is `default_rng(seed).standard_normal([n_samples, *shape])`, times `noise` and the
-    range (largest less smallest) of what is explained: the row, or its embedding. Padding tokens
-    stay as they are and get exactly 0.
+    range (largest less smallest) of what is explained: the row, or its embedding. Of several inputs
+    each has noise of its own range, drawn in one with the others': `shape` is then their values end
+    to end. Padding tokens stay as they are and get exactly 0.
 
     Raises:
         InvalidInput: the scores of the row are not finite.
@@ -59,15 +70,20 @@ def smooth_grad(
     known = aim(question.target, run.scores)
     stands = outcome(known, run.scores, explained)
     spent, toward = n_before + 1, one_hot([known], subject.n_classes)
-    scale = resolved.noise * float(np.ptp(run.value))
+    scale = _scale(resolved.noise, run.value, subject.geometry)
     generator = np.random.default_rng(resolved.seed)
     mean = _Mean(0, np.zeros(run.value.shape[1:]), 0)
     top = int(run.scores.score[0].argmax())
+    so_far = None
+    yield Progress(spent, spent + n_samples)
     for part in subject.slices(n_samples):
-        drawn = generator.standard_normal((part.stop - part.start, *run.value.shape[1:]))
-        drawn *= scale
-        noise = without_padding(drawn, question.x, subject.geometry)
-        noisy = subject.noisy(question.x, noise.astype(np.float32), toward, explained)
+        noise = np.empty((part.stop - part.start, *run.value.shape[1:]), np.float32)
+        for some in _parts(noise):
+            drawn = generator.standard_normal(some.shape) * scale
+            some[...] = without_padding_of_parts(drawn, question.x, subject.geometry)
+            if len(some) < len(noise):
+                yield Progress(spent + mean.n, spent + n_samples, so_far)
+        noisy = subject.noisy(question.x, noise, toward, explained)
         mean = _Mean(
             part.stop,
             mean.total + noisy.gradient.sum(axis=0, dtype=np.float64),
@@ -78,6 +94,22 @@ def smooth_grad(
     return _answer(subject, question, resolved, stands, mean, spent)
 
 
+def _parts(noise: Array) -> Iterator[Array]:
+    """So many samples at a time that drawing them takes milliseconds."""
+    n = max(1, _DRAWN // max(1, noise[0].size))
+    return (noise[start : start + n] for start in range(0, len(noise), n))
+
+
+def _scale(noise: float, value: Array, geometry: Geometry) -> Array | float:
+    """Of the noise, for each number of the explained value [1, ...]; one where one serves all."""
+    parts = values_of_parts(value, geometry)
+    scales = [noise * float(np.ptp(part)) for part in parts]
+    if len(parts) == 1:
+        return scales[0]
+    spread = zip(scales, parts, strict=True)
+    return end_to_end([np.full(part.shape, scale) for scale, part in spread], geometry)
+
+
 def _answer(
     subject: Subject,
     question: Question,
@@ -86,22 +118,29 @@ def _answer(
     mean: _Mean,
     spent: int,
 ) -> Attribution:
-    gradient = without_padding((mean.total / mean.n)[None], question.x, subject.geometry)
-    reduced = REDUCTIONS[options.reduction](gradient)
-    values = sum_channels(reduced, subject.geometry, options.channels)[0].astype(np.float32)
+    geometry = subject.geometry
+    gradient = without_padding_of_parts((mean.total / mean.n)[None], question.x, geometry)
+    maps = maps_of(REDUCTIONS[options.reduction](gradient), geometry, options.channels)
     kept = mean.n_kept / mean.n
     figures: dict[str, Json] = {"n_samples": mean.n, "same_top": finite(kept)}
     lost = f"noise: only {kept:.0%} of the noisy copies keep the row's top class; use less noise"
-    trust = trust_record(
-        options,
-        stands,
-        n_evaluations=spent + mean.n,
-        complete=mean.n == options.n_samples,
-        figures=figures,
-        warnings=[
-            *gradient_warnings(straight_through=subject.straight_through),
-            *map_warnings(values),
-            *([lost] if kept < LOST else []),
-        ],
-    ) | named(subject.geometry.features)
-    return Attribution("smooth_grad", values, trust)
+
+    def record(values: Array, own: Geometry) -> dict[str, Json]:
+        return trust_record(
+            options,
+            stands,
+            n_evaluations=spent + mean.n,
+            complete=mean.n == options.n_samples,
+            figures=figures,
+            warnings=[
+                *gradient_warnings(straight_through=subject.straight_through),
+                *fading_warnings(gradient[0], question.x[0], geometry),
+                *map_warnings(values),
+                *centre_warnings(values, own),
+                *([lost] if kept < LOST else []),
+            ],
+        )
+
+    return attributed(
+        "smooth_grad", geometry, [part[0].astype(np.float32) for part in maps], record
+    )

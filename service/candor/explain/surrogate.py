@@ -3,23 +3,25 @@
 Everything comes from one set of samples: no figure costs a further model evaluation.
 """
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from candor.explain.kept import Kept
+from candor.explain.steps import ended
 from candor.result import Array
 
 __all__ = [
     "Factors",
     "Surrogate",
     "distance_weights",
-    "factorise",
+    "factorising",
     "fit",
     "kernel_weights",
-    "regress",
-    "top_k_stability",
+    "regressing",
+    "resampling",
 ]
 
 _RIDGE = 1.0
@@ -30,7 +32,8 @@ _NORMAL_95 = 1.959963984540054
 _REDRAWS = 200
 
 _BLOCK = 4096
-"""Samples whose numbers are float64 at a time."""
+_BLOCK_CELLS = 2**18
+"""Samples whose numbers are float64 at a time, and cells of these: about 20 ms at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,33 +94,62 @@ class Factors(NamedTuple):
     remaining: Array
 
 
-def factorise(design: Array, weights: Array) -> Factors:
-    """Prepare fits on masks [m, s], or numbers in their place, with weights [m]."""
+def factorising(design: Array, weights: Array) -> Generator[None, None, Factors]:
+    """Prepare fits on masks [m, s], or numbers in their place, with weights [m].
+
+    Yields between blocks of samples, so that the clock can be looked at.
+    """
     total = float(weights.sum())
     n, n_segments = design.shape
-    blocks = _blocks(n)
-    mean = np.sum([weights[at] @ design[at].astype(np.float64) for at in blocks], axis=0) / total
-    system = _RIDGE * np.eye(n_segments)
+    blocks = _blocks(n, n_segments)
+    sums = []
     for at in blocks:
-        centred = design[at] - mean
-        system += (centred * weights[at, None]).T @ centred
+        if at.start:
+            yield
+        sums.append(weights[at] @ design[at].astype(np.float64))
+    mean = np.sum(sums, axis=0) / total
+    if n < n_segments:  # by as many equations as there are samples, in one block
+        inverse, blocks = None, _blocks(n)
+    else:
+        inverse = yield from _inverse(design, weights, mean, blocks)
     solved, leverage = np.empty((n, n_segments)), np.empty(n)
     for at in blocks:
+        if at.start:
+            yield
         centred = design[at] - mean
-        solved[at] = np.linalg.solve(system, centred.T).T
+        solved[at] = _solved_by_samples(centred, weights) if inverse is None else centred @ inverse
         leverage[at] = weights[at] * (1.0 / total + np.einsum("ms,ms->m", solved[at], centred))
     # a lone sample determines its own fit (h = 1): left out there is nothing, so it says nothing
     remaining = np.where(leverage < 1.0 - 1e-12, 1.0 - leverage, np.inf)
     return Factors(design, mean, solved, weights, remaining)
 
 
+def _inverse(
+    design: Array, weights: Array, mean: Array, blocks: Sequence[slice]
+) -> Generator[None, None, Array]:
+    """Of the normal matrix, float64 [s, s]; the penalty keeps it well away from singular."""
+    system = _RIDGE * np.eye(len(mean))
+    for at in blocks:
+        if at.start:
+            yield
+        centred = design[at] - mean
+        system += (centred * weights[at, None]).T @ centred
+    return np.linalg.inv(system)
+
+
+def _solved_by_samples(centred: Array, weights: Array) -> Array:
+    """Rows [m, s] times that inverse, where m < s: C (C'WC + r)^-1 = (CC'W + r)^-1 C."""
+    among = (centred @ centred.T) * weights + _RIDGE * np.eye(len(centred))
+    return np.linalg.solve(among, centred)
+
+
 def fit(masks: Array, values: Array, weights: Array) -> Surrogate:
     """Fit values [m] on masks [m, s], or numbers in their place, with weights [m]."""
-    return regress(factorise(masks, weights), values)
+    return ended(regressing(ended(factorising(masks, weights)), values))
 
 
-def regress(factors: Factors, values: Array) -> Surrogate:
-    """Fit values [m] on what was prepared.
+def regressing(factors: Factors, values: Array) -> Generator[None, None, Surrogate]:
+    """Fit values [m] on what was prepared; yields between blocks of samples.
 
     The coefficients are those of scikit-learn's `Ridge(alpha=1)`, hence of lime. Leaving one sample
     out needs no refit: its residual is e_i / (1 - h_ii), exactly, h the diagonal of the hat matrix
@@ -132,14 +164,21 @@ def regress(factors: Factors, values: Array) -> Surrogate:
     mean_change = float(weights @ change / total)
     centred = change - mean_change
     coefficients = (weights * centred) @ solved
-    blocks = _blocks(len(values))
-    fitted = [(factors.design[at] - factors.mean) @ coefficients for at in blocks]
-    residual = centred - np.concatenate(fitted)
+    blocks = _blocks(*solved.shape)
+    residual = centred.copy()
+    for at in blocks:
+        if at.start:
+            yield
+        residual[at] -= (factors.design[at] - factors.mean) @ coefficients
 
     left_out = residual / factors.remaining
     pull = weights * left_out
-    variance = np.sum([pull[at] ** 2 @ solved[at] ** 2 for at in blocks], axis=0)
-    spread = _NORMAL_95 * np.sqrt(variance)
+    variances = []
+    for at in blocks:
+        if at.start:
+            yield
+        variances.append(pull[at] ** 2 @ solved[at] ** 2)
+    spread = _NORMAL_95 * np.sqrt(np.sum(variances, axis=0))
 
     intercept = float(values[0]) + mean_change - float(factors.mean @ coefficients)
     without_mean = centred / np.maximum(1.0 - weights / total, 1e-12)
@@ -155,16 +194,24 @@ def regress(factors: Factors, values: Array) -> Surrogate:
     )
 
 
-def top_k_stability(surrogate: Surrogate, k: int, seed: int) -> float:
+def resampling(surrogate: Surrogate, k: int, seed: int) -> Generator[None, None, float]:
     """Mean overlap (0..1) of the k largest |coefficients| with those of redrawn samples.
 
     The redraws perturb each sample's influence by a standard normal multiplier (the wild bootstrap:
-    Wu 1986, Ann. Statist. 14:1261; Mammen 1993, 21:255), so that none needs a fit.
+    Wu 1986, Ann. Statist. 14:1261; Mammen 1993, 21:255), so that none needs a fit. Yields between
+    blocks of samples.
     """
     redrawn = np.tile(surrogate.coefficients, (_REDRAWS, 1))
-    for at in _blocks(len(surrogate.pull)):
-        influence = surrogate.pull[at, None] * surrogate.solved[at]
-        redrawn += _multipliers(seed, at.start, len(influence)) @ influence
+    for drawn in _blocks(len(surrogate.pull)):
+        if drawn.start:
+            yield
+        multipliers = _multipliers(seed, drawn.start, drawn.stop - drawn.start)
+        for at in _blocks(drawn.stop - drawn.start, len(surrogate.coefficients)):
+            if at.start:
+                yield
+            rows = slice(drawn.start + at.start, drawn.start + at.stop)
+            influence = surrogate.pull[rows, None] * surrogate.solved[rows]
+            redrawn += multipliers[:, at] @ influence
     chosen = _largest(surrogate.coefficients[None], k)
     return float((_largest(redrawn, k) & chosen).sum() / (k * _REDRAWS))
 
@@ -183,9 +230,10 @@ def _multipliers(seed: int, start: int, n: int) -> Array:
     return _MULTIPLIERS.get((seed, start, n), draw)[0]
 
 
-def _blocks(n: int) -> list[slice]:
-    """So many samples at a time that what is made of them stays small."""
-    return [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
+def _blocks(n: int, n_segments: int = 1) -> list[slice]:
+    """So many samples at a time that what is made of them stays small, and soon is."""
+    size = min(_BLOCK, max(1, _BLOCK_CELLS // n_segments))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def _largest(coefficients: Array, k: int) -> Array:

@@ -150,7 +150,8 @@ def outcome(of: Aim, scores: Scores, explained: Explained, row: int = 0) -> Outc
 
 
 def _refuse_nan(scores: Scores, row: int) -> None:
-    if np.isnan(scores.score[row]).any():
+    values = scores.score[row]
+    if math.isnan(values[values.argmax()]):  # which finds the first of them
         raise _not_finite("score nan")
 
 

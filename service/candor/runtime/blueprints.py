@@ -9,9 +9,11 @@ from onnx import ModelProto, TensorProto
 from candor.autodiff import Anatomy, Graph, anatomy, prepare
 from candor.errors import InvalidModel, NotFound, Unsupported
 from candor.result import Array, Geometry, Scores
+from candor.runtime.ends import Ends, ends_of
 from candor.runtime.geometry import geometry_of
+from candor.runtime.inputs import TokensInput
 from candor.runtime.manifest import Manifest
-from candor.runtime.programs.blueprint import Activation, Blueprint
+from candor.runtime.programs.blueprint import Activation, Blueprint, End
 from candor.runtime.tokens import Tokenizer
 from candor.runtime.vocabulary import known_ids
 
@@ -44,7 +46,8 @@ class Plan:
             blueprint.activation,
             self.geometry,
             self.ends_in,
-            blueprint.input,
+            blueprint.ends,
+            blueprint.inputs,
             rebuilds=blueprint.graph.dtype(blueprint.anatomy.output) == TensorProto.FLOAT,
         )
 
@@ -56,7 +59,8 @@ class Outline:
     Attributes:
         activation: what turns scores into probabilities; none: they are probabilities.
         ends_in: as `Plan`.
-        input: the graph input that is explained.
+        ends: as `Blueprint`.
+        inputs: the graph inputs that are explained.
         rebuilds: whether the model's own output is of the type of scores.
     """
 
@@ -64,8 +68,14 @@ class Outline:
     activation: Activation
     geometry: Geometry
     ends_in: str
-    input: str
+    ends: tuple[End, ...]
+    inputs: tuple[str, ...]
     rebuilds: bool
+
+    @property
+    def kind(self) -> str:
+        """What a row is; where one input of several is explained, a row of that."""
+        return self.ends[0].geometry.kind if len(self.ends) == 1 else self.geometry.kind
 
     @property
     def n_classes(self) -> int:
@@ -116,19 +126,24 @@ def plan_explanations(
         graph = prepare(proto)
     except InvalidModel as error:  # ONNX Runtime takes more than ONNX's checker does
         raise Unsupported(error.message) from error
-    if len(graph.inputs) != 1:
-        raise Unsupported(
-            f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs) or 'none'}); "
-            "models with exactly one can be explained"
-        )
-    name = graph.inputs[0]
+    if not graph.inputs:
+        raise Unsupported("the model has no input, so that there is nothing to explain it by")
     found = _anatomy(graph, manifest, output)
     _check_labels(manifest, max(2, found.n_classes))
     _check_embedding(graph, manifest)
-    geometry = geometry_of(graph, name, manifest, tokenizer)
-    if geometry.kind == "tokens":
-        listed = {name: len(tokenizer.ids)} if tokenizer else {}
-        geometry = replace(geometry, n_ids=known_ids(proto.graph, listed).get(name))
+    words = manifest.input.name if isinstance(manifest.input, TokensInput) else None
+    listed = {words or graph.inputs[0]: len(tokenizer.ids)} if tokenizer else {}
+    known = known_ids(proto.graph, listed)
+    ends = Ends((), ())
+    if len(graph.inputs) == 1:
+        name = graph.inputs[0]
+        geometry = geometry_of(graph, name, manifest, tokenizer)
+        if geometry.kind == "tokens":
+            geometry = replace(geometry, n_ids=known.get(name))
+    else:
+        ends = ends_of(graph, found, manifest, tokenizer, known)
+        name = ends.explained[0].input
+        geometry = Geometry("several", None)
     blueprint = Blueprint(
         graph=graph,
         anatomy=found,
@@ -137,6 +152,8 @@ def plan_explanations(
         channel_axis=geometry.channel_axis,
         input=name,
         embedding=manifest.explain.embedding,
+        ends=ends.explained,
+        held=ends.held,
     )
     return Plan(blueprint, geometry, found.activation)
 

@@ -35,7 +35,7 @@ class Brevity:
             return False
         if job == "predict" and not self._on_cpu:
             return False
-        return sum(array.nbytes for array in payload.by_name.values()) <= _SMALL_BYTES
+        return sum([array.nbytes for array in payload.by_name.values()]) <= _SMALL_BYTES
 
     @contextmanager
     def timed(self, job: str, rows: int) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from time import perf_counter
 from types import MappingProxyType
 
@@ -42,14 +43,14 @@ from candor.runtime.programs.perturb import MASKS, SEGMENTS, perturb_program
 
 __all__ = ["Compiled", "Lender", "OnRun", "OpenSession"]
 
-_Key = tuple[str | bool, ...]
+_Key = tuple[str | int, ...]
 _NOTHING: Mapping[str, Array] = MappingProxyType({})
 _FORWARD: _Key = ("forward",)
 
 OnRun = Callable[[str, int, float], None]
 """Told of every run: program, rows, seconds."""
 
-_BULK = frozenset({"noisy", "path", "perturb", "recompute"})
+_BULK = frozenset({"noisy", "path", "perturb"})
 _BACKWARD = frozenset({"gradient", "noisy", "path"})
 
 
@@ -105,14 +106,14 @@ class Compiled:
 
     def predict(self, x: Array) -> Scores:
         """Scores and probabilities of x."""
-        run = self._run(_FORWARD, forward, {self._input: x})
+        run = self.run(_FORWARD, forward, {self._input: x})
         return Scores(run[SCORE], run[PROBABILITY])
 
     def cam(
         self, x: Array, direction: Array, formula: CamFormula, layer: str, *, normalise: bool
     ) -> tuple[Scores, Array]:
         """Prediction and class activation map, out of one run."""
-        run = self._run(
+        run = self.run(
             (formula, layer, normalise),
             lambda found: cam_program(found, formula, layer, normalise=normalise),
             {self._input: x, DIRECTION: direction},
@@ -130,7 +131,7 @@ class Compiled:
 
     def gradient(self, x: Array, direction: Array, explained: Explained) -> GradientRun:
         """Prediction and gradient, out of one run."""
-        run = self._run(
+        run = self.run(
             ("gradient", explained),
             lambda found: gradient_program(found, explained),
             {self._input: x, DIRECTION: direction},
@@ -142,7 +143,7 @@ class Compiled:
     ) -> PathRun:
         """Gradients on the line from the baseline to one row, m points in one run."""
         start, end = self._explained_value(baseline), self._explained_value(x)
-        run = self._run(
+        run = self.run(
             ("path", explained),
             lambda found: path_program(found, explained),
             {ALPHAS: alphas.astype(np.float32)},
@@ -152,7 +153,7 @@ class Compiled:
 
     def noisy(self, x: Array, noise: Array, direction: Array, explained: Explained) -> NoisyRun:
         """Gradients at one row with noise added to its explained value, m of them in one run."""
-        run = self._run(
+        run = self.run(
             ("noisy", explained),
             lambda found: noisy_program(found, explained),
             {NOISE: noise},
@@ -169,17 +170,17 @@ class Compiled:
             began = perf_counter()
             shown, hidden = np.ascontiguousarray(x), np.ascontiguousarray(baseline)
             rows = {self._input: np.where(np.take(masks, segments, axis=1), shown, hidden)}
-            run = self._run(_FORWARD, forward, rows, told=("perturb", perf_counter() - began))
+            run = self.run(_FORWARD, forward, rows, told=("perturb", perf_counter() - began))
         else:
             row = {ROW: x, BASELINE: baseline, SEGMENTS: segments}
-            run = self._run(("perturb",), perturb_program, {MASKS: masks}, row)
+            run = self.run(("perturb",), perturb_program, {MASKS: masks}, row)
         return Scores(run[SCORE], run[PROBABILITY])
 
     def covered(self, x: Array, baseline: Array, windows: Array) -> Covered | None:
         """A row with windows covered, where running what they reach is cheaper; else None."""
         if not self._is_on_cpu():
             return None
-        return self._covering.of(self._run, self._input, x, baseline, windows)
+        return self._covering.of(self._timed, self._on_run, {self._input: x}, baseline, windows)
 
     def slices(self, n: int) -> Iterator[slice]:
         """Cut n samples into slices of bounded time."""
@@ -189,10 +190,10 @@ class Compiled:
         """The row, or its embedding, in float32: integrals are of small steps."""
         value = explained_value(self._anatomy, self._input, self._embedding)
         if value != self._input:
-            x = self._run(("embedding",), embedding, {self._input: x})[value]
+            x = self.run(("embedding",), embedding, {self._input: x})[value]
         return x.astype(np.float32, copy=False)
 
-    def _run(
+    def run(
         self,
         key: _Key,
         build: Build,
@@ -207,30 +208,31 @@ class Compiled:
         n = len(next(iter(rows.values())))
         fixed = self._fixed(key, n)
         if fixed and n % fixed:
-            return run_in_batches(
-                lambda piece: self._run(key, build, piece, shared, told),
-                rows,
-                n - n % fixed,
-                fill=False,
-            )
+            again = partial(self.run, key, build, shared=shared, told=told)
+            return run_in_batches(again, rows, n - n % fixed, fill=False)
         program, before_s = told or (str(key[0]), 0.0)
-        kept = self._programs.of((*key, fixed), str(key[0]), build, fixed)
-        with kept as session:
-            best = self._at_once if key[0] in _BACKWARD and session.provider == "cpu" else None
-            began = perf_counter()
-            found = run_in_batches(
-                lambda piece: session.run({**piece, **shared}),
-                rows,
-                self._batch or best or n,
-                fill=self._batch is not None,
-            )
-            seconds = perf_counter() - began + before_s
-            kept.grown(session.size_bytes)
+        found, spent_s = self._timed(key, build, rows, shared)
+        seconds = before_s + spent_s
         # of forward runs only batches: a prediction alone tells little of what a sample costs
         if program in _BULK or (program == "forward" and n > 1):
             self._pace.note(n, seconds)
         self._on_run(program, n, seconds)
         return found
+
+    def _timed(
+        self, key: _Key, build: Build, rows: Mapping[str, Array], shared: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], float]:
+        """Run a program on n rows, and say how many seconds that took, compiling apart."""
+        fixed = self._fixed(key, n := len(next(iter(rows.values()))))
+        kept = self._programs.of((*key, fixed), str(key[0]), build, fixed)
+        with kept as session:
+            best = self._at_once if key[0] in _BACKWARD and session.provider == "cpu" else None
+            size, fill = self._batch or best or n, self._batch is not None
+            began = perf_counter()
+            found = run_in_batches(lambda p: session.run({**p, **shared}), rows, size, fill=fill)
+            seconds = perf_counter() - began
+            kept.grown(session.size_bytes)
+        return found, seconds
 
     def _is_on_cpu(self) -> bool:
         if self._provider is None:

@@ -1,8 +1,12 @@
-"""One row with windows covered, some in a run: only what a window can reach is run again."""
+"""One row with windows covered, some in a run: only what a window can reach is run again.
+
+How many are in a run is learnt from how long the longest of its stages takes (`programs.stages`).
+"""
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 from itertools import groupby
 from threading import Lock
 from typing import Final, TypeAlias
@@ -13,21 +17,29 @@ from onnx import ModelProto
 from candor.errors import CandorError
 from candor.result import Array, Scores
 from candor.runtime.kept import Build, Lender
+from candor.runtime.pace import Pace
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.programs.gradient import BASELINE
 from candor.runtime.programs.heads import PROBABILITY, SCORE
 from candor.runtime.programs.indices import INDICES, LENGTHS, Places
 from candor.runtime.programs.recompute import Recipe, recomputation
+from candor.runtime.programs.stages import HANDED, Draft
 
 __all__ = ["Covered", "Covering"]
 
 _LOG = logging.getLogger(__name__)
 
-Covered: TypeAlias = Callable[[Array], Scores]
+Covered: TypeAlias = Callable[[Array], Iterator[Scores]]
 """As `explain.subject.Covered`."""
 
-_Run = Callable[[tuple[str], Build, Mapping[str, Array], Mapping[str, Array]], dict[str, Array]]
-"""Runs a program of this key on rows, and on what they share."""
+_Key = tuple[str | int, ...]
+_Run = Callable[
+    [_Key, Build, Mapping[str, Array], Mapping[str, Array]], tuple[dict[str, Array], float]
+]
+"""Runs a program of this key on rows, and on what they share; says how many seconds it took."""
+
+_Tell = Callable[[str, int, float], None]
+"""Told of every run: program, rows, seconds."""
 
 _WORTH: Final = 0.85
 """Of the time of whole rows, as estimated: from here on windows are run whole."""
@@ -36,17 +48,22 @@ _MOST_BYTES: Final = 128 * 2**20
 _COUNTED: Final = 256
 _AHEAD: Final = 256
 """Windows whose places are made at once."""
-_AT_ONCE: Final = 4
-"""Windows of a run at most: they share what its operators take, and weights while they are near."""
 
 
 class Covering:
-    """What is known of a model for this, without its weights. Safe to use from several threads."""
+    """What is known of a model for this, without its weights. Safe to use from several threads.
+
+    Attributes:
+        pace: of the longest stage of a run.
+    """
 
     def __init__(self, lender: Lender) -> None:
+        self.pace = Pace()
         self._lender = lender
         self._recipe: Recipe | None = None
         self._refusal: str | None = None
+        self._tried = False
+        self._drafts: dict[int, Draft] = {}
         self._lock = Lock()
 
     def refusal(self, windows: Array) -> str | None:
@@ -71,7 +88,7 @@ class Covering:
         return None
 
     def of(
-        self, run: _Run, input_name: str, x: Array, baseline: Array, windows: Array
+        self, run: _Run, tell: _Tell, row: Mapping[str, Array], baseline: Array, windows: Array
     ) -> Covered | None:
         """Run a row, and keep what it made for as long as what is returned.
 
@@ -81,12 +98,29 @@ class Covering:
         if self.refusal(windows) is not None or self._recipe is None:
             return None
         try:
-            row = _Row(self._recipe, windows, run, {input_name: x}, baseline)
-            row(windows[:2])  # a program that does not compile, or take several, is found out here
+            found, seconds = run(("remember",), _first, row, {})
+            tell("remember", 1, seconds)
+            covered = _Row(self, self._recipe, windows, (run, tell), found, baseline)
+            if not self._tried:  # a program that does not compile, or take several, is found out
+                list(covered(windows[:2]))
+                self._tried = True
         except CandorError as error:
+            self.compiled()
             _LOG.debug("%s: windows are run whole: %s", self._lender.model, error.message)
             return None
-        return row
+        return covered
+
+    def stage(self, number: int, blueprint: Blueprint) -> ModelProto:
+        """One stage of the second program; those after it are at hand until `compiled`."""
+        found = self._drafts.pop(number, None)
+        if found is None:
+            found, *later = recomputation(blueprint).again[number:]
+            self._drafts = dict(enumerate(later, number + 1))
+        return found.made()
+
+    def compiled(self) -> None:
+        """All stages have run, or one cannot: what is at hand is of no use."""
+        self._drafts.clear()
 
     def _planned(self) -> Recipe | None:
         with self._lock:
@@ -104,51 +138,83 @@ class _Row:
     """Satisfies `explain.subject.Covered`."""
 
     def __init__(
-        self, recipe: Recipe, windows: Array, run: _Run, row: Mapping[str, Array], baseline: Array
+        self,
+        covering: Covering,
+        recipe: Recipe,
+        windows: Array,
+        ways: tuple[_Run, _Tell],
+        found: Mapping[str, Array],
+        baseline: Array,
     ) -> None:
-        found = run(("remember",), _first, row, {})
-        self._recipe, self._windows, self._run = recipe, windows, run
+        self._covering, self._recipe, self._windows = covering, recipe, windows
+        self._run, self._tell = ways
         self._whole = Scores(found[SCORE], found[PROBABILITY])
+        self._none = Scores(found[SCORE][:0], found[PROBABILITY][:0])
         shared = {name: found[name] for name in recipe.contexts}
         self._shared = shared | {BASELINE: recipe.matrix(baseline)}
         self._numbers = {window.tobytes(): number for number, window in enumerate(windows)}
         self._ahead: tuple[int, Places | None] = (-1, None)
-        self._at_once = 1 if recipe.one_by_one else _AT_ONCE
 
-    def __call__(self, windows: Array) -> Scores:
-        each = [self._runs(run) for run in self._parts(windows)]
-        return Scores(
-            np.concatenate([scores.score for scores in each]),
-            np.concatenate([scores.probability for scores in each]),
-        )
-
-    def _parts(self, windows: Array) -> Iterator[list[int]]:
-        """Cut into runs, by their numbers; -1: nothing is covered."""
+    def __call__(self, windows: Array) -> Iterator[Scores]:
+        """Scores of some windows at a time; of none where the clock should be looked at."""
         filled = np.all(windows[:, 0] < windows[:, 1], axis=1).tolist()
         numbers = [
             self._numbers[window.tobytes()] if covers else -1
             for window, covers in zip(windows, filled, strict=True)
         ]
+        yield self._none  # the row itself was run just now
+        while numbers:
+            n = self._slice()
+            each = []
+            for run in self._parts(numbers[:n]):
+                scores = yield from self._runs(run)
+                each.append(scores)
+            yield Scores(
+                np.concatenate([scores.score for scores in each]),
+                np.concatenate([scores.probability for scores in each]),
+            )
+            numbers = numbers[n:]
+
+    def _slice(self) -> int:
+        """How many windows the next slice has: of one run, or without stages of several."""
+        n, at_once = self._covering.pace.rows(), self._recipe.at_once
+        if n <= at_once:
+            return n
+        return at_once if len(self._recipe.takes) > 1 else n - n % at_once
+
+    def _parts(self, numbers: list[int]) -> Iterator[list[int]]:
+        """Cut into runs, by numbers; -1: nothing is covered."""
         for _, block in groupby(numbers, key=lambda number: number // _AHEAD):
             some = list(block)
-            n_runs = -(-len(some) // self._at_once)
+            n_runs = -(-len(some) // self._recipe.at_once)
             size = -(-len(some) // n_runs)  # five are three and two, not four and one
             for start in range(0, len(some), size):
                 yield some[start : start + size]
 
-    def _runs(self, numbers: list[int]) -> Scores:
-        """Of windows of one block."""
-        block = numbers[0] // _AHEAD
+    def _runs(self, numbers: list[int]) -> Generator[Scores, None, Scores]:
+        """Of windows of one block, stage by stage."""
+        block, n = numbers[0] // _AHEAD, len(numbers)
         if block < 0:
-            whole, n = self._whole, len(numbers)
+            whole = self._whole
             return Scores(
                 np.repeat(whole.score, n, axis=0), np.repeat(whole.probability, n, axis=0)
             )
-        places = self._places(block)
-        fed = self._recipe.feeder.fed(places, [number % _AHEAD for number in numbers])
-        shared = {**self._shared, INDICES: fed[INDICES]}
-        found = self._run(("recompute",), _again, {LENGTHS: fed[LENGTHS]}, shared)
-        return Scores(found[SCORE], found[PROBABILITY])
+        fed = self._recipe.feeder.fed(self._places(block), [n % _AHEAD for n in numbers])
+        held, spent_s = {**self._shared, INDICES: fed[INDICES]}, [0.0]
+        for number, takes in enumerate(self._recipe.takes):
+            if number:
+                yield self._none
+            shared = {name: held[name] for name in takes if name != LENGTHS}
+            build = partial(self._covering.stage, number)
+            found, seconds = self._run(
+                ("recompute", number), build, {LENGTHS: fed[LENGTHS]}, shared
+            )
+            held |= found | {HANDED + name: value for name, value in found.items()}
+            spent_s.append(seconds)
+        self._covering.compiled()
+        self._covering.pace.note(n, max(spent_s))
+        self._tell("recompute", n, sum(spent_s))
+        return Scores(held[SCORE], held[PROBABILITY])
 
     def _places(self, block: int) -> Places:
         known, places = self._ahead
@@ -160,8 +226,4 @@ class _Row:
 
 
 def _first(blueprint: Blueprint) -> ModelProto:
-    return recomputation(blueprint).first
-
-
-def _again(blueprint: Blueprint) -> ModelProto:
-    return recomputation(blueprint).again
+    return recomputation(blueprint).first.made()

@@ -14,7 +14,7 @@ from blake3 import blake3
 from google.protobuf.message import DecodeError, Message
 
 from candor.errors import InvalidModel
-from candor.runtime.maps import take_off_maps
+from candor.runtime.maps import class_tensors
 
 __all__ = ["MODEL_FILE", "ModelFile", "read_model"]
 
@@ -30,7 +30,8 @@ class ModelFile:
 
     Attributes:
         path: of the ONNX file.
-        proto: parsed, external weights included, outputs that are maps as tensors.
+        proto: parsed, external weights included; outputs that are maps, and the classes of columns,
+            as tensors.
         digest: hexadecimal BLAKE3 of the file, as `b3sum model.onnx` prints it; with external data,
             of what `b3sum model.onnx weights.bin ...` prints, files in the order of their names.
         size_bytes: of all the files together.
@@ -65,7 +66,7 @@ def read_model(path: Path, *, max_bytes: int = MAX_MODEL_BYTES) -> ModelFile:
             files[location] = _read(inside, max_bytes - size_bytes, what=what)
             size_bytes += len(files[location])
         _embed(tensor, files[location], path)
-    classes = take_off_maps(proto)
+    classes = class_tensors(proto)
     digest = _digest(content, files)
     return ModelFile(path, proto, digest, size_bytes, tuple(sorted(files)), classes)
 

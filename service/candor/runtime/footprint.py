@@ -11,6 +11,7 @@ allocated in the same moment, and malloc gives memory back late.
 """
 
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ from onnx import GraphProto, ModelProto, TypeProto, helper
 from onnx.shape_inference import InferenceError, infer_shapes
 
 from candor.autodiff.order import operands
+from candor.errors import TooLarge
 from candor.result import Array
 
 __all__ = ["Footprint"]
@@ -56,13 +58,35 @@ class Footprint:
         self._inputs = {value.name: _shape(value.type) for value in graph.input}
         self._values = tuple(_values(graph, _types(program)))
         self._elements = -1
+        self._largest: Mapping[str, tuple[int, ...]] = {}
         self.size_bytes = self._fixed + _FIRST
+
+    def check(self, feeds: Mapping[str, Array], most: int) -> None:
+        """See that a run holds no more than it may: all memory would end the process, and others.
+
+        Raises:
+            TooLarge: it would hold more.
+        """
+        before = self._largest
+        if all(
+            name in before and all(map(operator.le, array.shape, before[name]))
+            for name, array in feeds.items()
+        ):
+            return  # no more than one did before
+        held = self._most_at_once(feeds)
+        if held > most:
+            shapes = ", ".join(f"'{name}' {list(array.shape)}" for name, array in feeds.items())
+            raise TooLarge(
+                f"a run on {shapes} would hold some {held} bytes at one time, over max_run_bytes, "
+                f"{most}; send fewer rows or shorter ones"
+            )
 
     def ran(self, feeds: Mapping[str, Array]) -> int:
         """The bytes after a run on these feeds."""
         elements = sum(array.size for array in feeds.values())
         if elements > self._elements:
             self._elements = elements
+            self._largest = {name: array.shape for name, array in feeds.items()}
             held = self._most_at_once(feeds)
             arena = max(_FIRST, 1 << (held - 1).bit_length()) if held else _FIRST
             self.size_bytes = max(self.size_bytes, self._fixed + arena)
@@ -76,7 +100,7 @@ class Footprint:
                 for symbol, size in zip(self._inputs.get(name, ()), array.shape, strict=False)
                 if isinstance(symbol, str)
             }
-        rows = max((array.shape[0] for array in feeds.values() if array.ndim), default=1)
+        rows = _rows(feeds)
         changes: dict[int, int] = {}
         for value in self._values:
             # An axis that nothing is known of: the first counts rows, as a rule; others, one.
@@ -92,6 +116,12 @@ class Footprint:
             held += changes[position]
             most = max(most, held)
         return most
+
+
+def _rows(feeds: Mapping[str, Array]) -> int:
+    """How many rows a run has; a flat list of places beside them says nothing of that."""
+    firsts = [(array.ndim > 1, array.shape[0]) for array in feeds.values() if array.ndim]
+    return max(firsts, default=(False, 1))[1]
 
 
 def _values(graph: GraphProto, types: Mapping[str, TypeProto]) -> Iterator[_Value]:

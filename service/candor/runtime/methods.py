@@ -33,11 +33,16 @@ def refusals(blueprint: Blueprint) -> dict[str, str | None]:
         layer = layer_of(anatomy, "grad_cam", None)
         return cam_program(blueprint, "grad_cam", layer, normalise=True)
 
+    def cam() -> object:
+        layer = layer_of(anatomy, "cam", None)
+        return cam_program(blueprint, "cam", layer, normalise=True) if blueprint.ends else layer
+
     # Methods that differ in their arithmetic alone need the same of the graph.
     by_slope = _refusal(grad_cam)
-    perturbed = _refusal(lambda: perturb_program(blueprint))
+    # Of several inputs numpy masks the rows, wherever they are run.
+    perturbed = None if blueprint.ends else _refusal(lambda: perturb_program(blueprint))
     return {
-        "cam": _refusal(lambda: layer_of(anatomy, "cam", None)),
+        "cam": _refusal(cam),
         **dict.fromkeys(FORMULAS, by_slope),
         "gradient": _refusal(lambda: gradient_program(blueprint, "score")),
         "smooth_grad": _refusal(lambda: noisy_program(blueprint, "score")),

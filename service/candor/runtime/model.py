@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from candor.autodiff.anatomy import Layer
 from candor.errors import InvalidInput
-from candor.result import Array, Encoded, ModelId, Payload, Scores
+from candor.result import Array, Encoded, Geometry, ModelId, Payload, Scores
 from candor.runtime.batches import run_in_batches
 from candor.runtime.brevity import Brevity
 from candor.runtime.budget import Budget
@@ -27,6 +27,7 @@ from candor.runtime.predictor import Predictor
 from candor.runtime.preprocess import encode, plan
 from candor.runtime.repository import Folder
 from candor.runtime.session import Session, SessionPolicy
+from candor.runtime.several import Several
 from candor.runtime.specs import TensorSpec, check_tensors
 from candor.runtime.subjects import Compiling, Subjects
 
@@ -123,8 +124,8 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """What a row is: `image`, `tokens`, `series`, `tabular`; "" where it is not known."""
-        return self._outline.geometry.kind if self._outline else ""
+        """What a row is: `image`, `tokens`, `series`, `tabular`, `several`; "" if not known."""
+        return self._outline.kind if self._outline else ""
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -138,8 +139,13 @@ class Model:
 
     @property
     def input_name(self) -> str:
-        """The input that is explained; raises Unsupported where there is none."""
-        return self._subjects.known.input
+        """The input that is explained, of several the first; raises Unsupported without one."""
+        return self._subjects.known.inputs[0]
+
+    @property
+    def explained_inputs(self) -> tuple[str, ...]:
+        """The inputs that are explained; () where the model cannot be."""
+        return self._outline.inputs if self._outline else ()
 
     @property
     def methods(self) -> Mapping[str, str | None]:
@@ -215,6 +221,21 @@ class Model:
             NotFound, Unsupported: there is no such output, or it cannot be explained.
         """
         return self._subjects.of(output)
+
+    def geometry(self, name: str, output: str | None = None) -> Geometry:
+        """How rows of an explained input are laid out; "" is the only one."""
+        return self._subjects.geometry(name, output)
+
+    def laid(
+        self, tensors: Mapping[str, Array], output: str | None = None
+    ) -> tuple[Compiled | Several, Array]:
+        """The model as explainers see it, and rows as they take them.
+
+        Raises:
+            NotFound, Unsupported: as `subject`.
+            InvalidInput: of several inputs, numbers that a row cannot hold.
+        """
+        return self._subjects.laid(output, tensors)
 
 
 def load_model(folder: Folder, policy: ModelPolicy) -> Model:

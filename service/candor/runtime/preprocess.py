@@ -122,7 +122,7 @@ def encode(payload: Payload, preprocessing: Preprocessing) -> Encoded:
 
 def _encode_tensors(payload: Tensors, preprocessing: Preprocessing) -> Encoded:
     checked = check_tensors(preprocessing.specs, payload.by_name)
-    rows = max((array.shape[0] for array in checked.values() if array.ndim), default=0)
+    rows = max([array.shape[0] for array in checked.values() if array.ndim], default=0)
     return Encoded(checked, (None,) * rows)
 
 

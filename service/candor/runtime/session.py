@@ -68,11 +68,13 @@ class SessionPolicy:
         providers: names in order of preference, short (`cuda`) or full, in any case.
         intra_op_threads: threads within one run; concurrency comes from concurrent runs.
         optimise: whether ONNX Runtime may rewrite the graph.
+        max_run_bytes: that a run on CPUs may hold at one time, as estimated; 0: any number.
     """
 
     providers: tuple[str, ...] = ("cuda", "cpu")
     intra_op_threads: int = 1
     optimise: bool = True
+    max_run_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class Session:
         options = _session_options(policy, several_shapes=has_free_sizes(program.graph))
         self._session = _open(program, options, choice.used, name, rows)
         self._footprint = Footprint(program, program.ByteSize())
+        self._max_run_bytes = policy.max_run_bytes
         self.name = name
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         without_device = (_short(p) for p in choice.used if p not in self.providers)
@@ -165,9 +168,11 @@ class Session:
 
         Raises:
             InvalidInput: the graph cannot take these values; the message names the node.
-            TooLarge: the run wants more memory than there is.
+            TooLarge: the run wants more memory than there is, or than it may have.
             InternalError: anything else.
         """
+        if self._max_run_bytes and self.provider == "cpu":
+            self._footprint.check(feeds, self._max_run_bytes)
         names = list(outputs) or [spec.name for spec in self.outputs]
         try:
             given = not self._bfloat16.isdisjoint(names)

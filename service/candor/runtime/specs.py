@@ -6,8 +6,9 @@ Invariant: what `check_tensors` returns can be handed to ONNX Runtime as it is; 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -22,6 +23,12 @@ __all__ = [
     "datatype_of",
     "spec_from_runtime",
 ]
+
+
+_KINDS: Final = 4096
+"""Of requests that are known to fit."""
+
+Shape: TypeAlias = tuple[int, ...]
 
 
 class Dtype(NamedTuple):
@@ -93,11 +100,9 @@ class TensorSpec:
         return _spell(self.datatype, self.shape)
 
 
-def datatype_of(array: Array) -> str:
-    """Name an array's element type; "" where the protocol has no name for it."""
-    if array.dtype.kind in "SU":
-        return "BYTES"
-    return _BY_NUMPY.get(array.dtype, "")
+def datatype_of(dtype: np.dtype[Any]) -> str:
+    """Name an element type; "" where the protocol has no name for it."""
+    return "BYTES" if dtype.kind in "SU" else _BY_NUMPY.get(dtype, "")
 
 
 def spec_from_runtime(name: str, runtime_type: str, shape: Sequence[Any]) -> TensorSpec:
@@ -131,12 +136,28 @@ def check_tensors(specs: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> 
             inputs that share an axis (their rows, or a size that the graph names) disagree on it;
             or a text is not UTF-8.
     """
-    _check_names(specs, tensors)
-    for spec in specs:
-        _check_dtype(spec, tensors[spec.name])
-        _check_shape(spec, tensors[spec.name])
-    _check_shared_axes(specs, tensors)
+    sent = tuple([_Sent(name, array.dtype, array.shape) for name, array in tensors.items()])
+    _check_sent(tuple(specs), sent)
     return {spec.name: _runnable(spec, tensors[spec.name]) for spec in specs}
+
+
+class _Sent(NamedTuple):
+    """What is looked at of an array: its elements are not."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: Shape
+
+
+# Requests come in few kinds: of one that has fitted once, the next need not be looked at.
+@lru_cache(_KINDS)
+def _check_sent(specs: tuple[TensorSpec, ...], sent: tuple[_Sent, ...]) -> None:
+    by_name = {tensor.name: tensor for tensor in sent}
+    _check_names(specs, by_name)
+    for spec in specs:
+        _check_dtype(spec, by_name[spec.name])
+        _check_shape(spec, by_name[spec.name])
+    _check_shared_axes(specs, by_name)
 
 
 def _runnable(spec: TensorSpec, array: Array) -> Array:
@@ -161,49 +182,47 @@ def _contiguous(array: Array) -> Array:
     return array if array.flags.c_contiguous else array.copy()
 
 
-def _check_names(specs: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> None:
+def _check_names(specs: Sequence[TensorSpec], tensors: Mapping[str, _Sent]) -> None:
     names = [spec.name for spec in specs]
-    if tensors.keys() == set(names):
-        return
     known = ", ".join(f"'{spec.name}' {spec.spelled}" for spec in specs)
     for name in tensors:
         if name not in names:
             close = get_close_matches(name, names, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else "."
             raise InvalidInput(f"there is no input '{name}'{hint} The model takes {known}")
-    missing = next(name for name in names if name not in tensors)
-    raise InvalidInput(f"input '{missing}' is missing. The model takes {known}")
+    if missing := [name for name in names if name not in tensors]:
+        raise InvalidInput(f"input '{missing[0]}' is missing. The model takes {known}")
 
 
-def _check_dtype(spec: TensorSpec, array: Array) -> None:
-    if array.dtype == spec.dtype or (spec.datatype == "BYTES" and array.dtype.kind in "SU"):
+def _check_dtype(spec: TensorSpec, tensor: _Sent) -> None:
+    if tensor.dtype == spec.dtype or (spec.datatype == "BYTES" and tensor.dtype.kind in "SU"):
         return
-    sent = datatype_of(array) or f"numpy {array.dtype}"
+    sent = datatype_of(tensor.dtype) or f"numpy {tensor.dtype}"
     raise InvalidInput(
-        f"input '{spec.name}' was sent as {_spell(sent, array.shape)}, the model takes "
+        f"input '{spec.name}' was sent as {_spell(sent, tensor.shape)}, the model takes "
         f"{spec.spelled}; values are never cast silently"
     )
 
 
-def _check_shape(spec: TensorSpec, array: Array) -> None:
-    expected = spec.shape
-    fits = len(expected) == array.ndim and all(
-        size in (-1, actual) for size, actual in zip(expected, array.shape, strict=True)
+def _check_shape(spec: TensorSpec, tensor: _Sent) -> None:
+    expected, shape = spec.shape, tensor.shape
+    fits = len(expected) == len(shape) and all(
+        size in (-1, actual) for size, actual in zip(expected, shape, strict=True)
     )
     if fits:
         return
-    sent = _spell(spec.datatype, array.shape)
-    if len(expected) != array.ndim:
-        wrong = f"it has {array.ndim} axes, not {len(expected)}"
+    sent = _spell(spec.datatype, shape)
+    if len(expected) != len(shape):
+        wrong = f"it has {len(shape)} axes, not {len(expected)}"
     else:
-        axis = next(i for i, size in enumerate(expected) if size not in (-1, array.shape[i]))
-        wrong = f"axis {axis} must be {expected[axis]}, not {array.shape[axis]}"
+        axis = next(i for i, size in enumerate(expected) if size not in (-1, shape[i]))
+        wrong = f"axis {axis} must be {expected[axis]}, not {shape[axis]}"
     raise InvalidInput(
         f"input '{spec.name}' was sent as {sent}, the model takes {spec.spelled}: {wrong}"
     )
 
 
-def _check_shared_axes(specs: Sequence[TensorSpec], tensors: Mapping[str, Array]) -> None:
+def _check_shared_axes(specs: Sequence[TensorSpec], tensors: Mapping[str, _Sent]) -> None:
     seen: dict[str, tuple[str, int]] = {}
     for spec in specs:
         for axis, size in enumerate(tensors[spec.name].shape):

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 from onnx import ModelProto
 
 from candor.errors import Unsupported
+from candor.result import Array, Geometry
 from candor.runtime.blueprints import Outline, Plan, plan_explanations
 from candor.runtime.budget import Budget
 from candor.runtime.compiled import Compiled, Lender, OnRun
@@ -16,12 +17,15 @@ from candor.runtime.kept import OpenSession
 from candor.runtime.manifest import Manifest
 from candor.runtime.methods import EXPLANATIONS, refusals
 from candor.runtime.predictor import Predictor
-from candor.runtime.programs.blueprint import Blueprint
+from candor.runtime.programs.blueprint import Blueprint, End
+from candor.runtime.programs.mapped import with_layers
+from candor.runtime.several import Several, laid
 from candor.runtime.tokens import Tokenizer
 
 __all__ = ["Compiling", "Subjects"]
 
 _Planned: TypeAlias = Callable[[str | None], AbstractContextManager[Plan]]
+_Inputs: TypeAlias = tuple[tuple[str, ...], tuple[End, ...], tuple[str, ...]]
 
 
 class Compiling(NamedTuple):
@@ -67,6 +71,7 @@ class Subjects:
         self._planned: _Planned = partial(predictor.planned, plan=plan_of)
         self._compiling = compiling
         self._compiled: dict[str | None, Compiled] = {}
+        self._inputs: dict[str | None, _Inputs] = {}
         self._methods: Mapping[str, str | None] = {}
         self._lock = Lock()
         self.outline: Outline | None = None
@@ -109,11 +114,39 @@ class Subjects:
                 self._compiled[output] = self._subject(output)
             return self._compiled[output]
 
+    def laid(
+        self, output: str | None, tensors: Mapping[str, Array]
+    ) -> tuple[Compiled | Several, Array]:
+        """The subject of one output for such rows, and the rows as it takes them.
+
+        Raises:
+            NotFound, Unsupported: as `of`.
+            InvalidInput: as `several.laid`.
+        """
+        compiled = self.of(output)
+        inputs, ends, held = self._inputs[output]
+        if not ends:
+            return compiled, tensors[inputs[0]]
+        return laid(compiled, ends, held, tensors)
+
+    def geometry(self, name: str, output: str | None) -> Geometry:
+        """How rows of an explained input are laid out; "" is the only one.
+
+        Raises:
+            NotFound, Unsupported: as `of`.
+        """
+        compiled = self.of(output)
+        ends = self._inputs[output][1]
+        own = (end.geometry for end in ends if not name or end.input == name)
+        return next(own, compiled.geometry)
+
     def _subject(self, output: str | None) -> Compiled:
         model, budget, open_session, on_run = self._compiling
         lender = Lender(budget, model, partial(_blueprint, self._planned, output))
         with self._planned(output) as found:
-            return Compiled(found.blueprint, found.geometry, open_session, on_run, lender)
+            blueprint = found.blueprint
+            self._inputs[output] = blueprint.inputs, with_layers(blueprint), blueprint.held
+            return Compiled(blueprint, found.geometry, open_session, on_run, lender)
 
     def _supported(self) -> Mapping[str, str | None]:
         if self.outline is None:

@@ -6,7 +6,7 @@ nine digits; then what is served in float32 is compared with that.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from onnx import ModelProto
@@ -74,22 +74,24 @@ _REDRAWS: Final = 5
 _FINER: Final = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Precision:
+class _Precision(NamedTuple):
     step: float
     tolerance: float
+    finest: float
 
 
-_WIDE: Final = _Precision(step=1e-6, tolerance=1e-6)
+# Rounding leaves a quotient of steps of 1e-6 nine digits: seven where steps are as much finer.
+_WIDE: Final = _Precision(step=1e-6, tolerance=1e-6, finest=1e-6 / 64)
 # Some operator computes in float32: the quotient has three digits at best.
-_NARROW: Final = _Precision(step=3e-2, tolerance=3e-2)
+_NARROW: Final = _Precision(step=3e-2, tolerance=3e-2, finest=3e-2)
 
 
 class Verification:
     """The programs of one check, compiled once; `narrow` names what still runs in float32.
 
     Attributes:
-        step: of the differences, relative to the size of the explained value.
+        step: of the differences, relative to the size of the explained value; where a kink is
+            crossed, shorter ones are tried.
         tolerance: the largest relative error that counts as agreement.
     """
 
@@ -121,7 +123,7 @@ class Verification:
         forth = in_float64(displaced_program(plan.blueprint), loads)
         self.narrow = tuple(sorted(back.narrow | forth.narrow))
         precision = _NARROW if self.narrow else _WIDE
-        self.step, self.tolerance = precision.step, precision.tolerance
+        self.step, self.tolerance, self._finest = precision
         self._served = Session(served, policy)
         self._plain = Session(served, replace(policy, optimise=False))
         self._back = Session(back.program, cpu)
@@ -154,7 +156,10 @@ class Verification:
             while waiting:
                 way = self._rng.standard_normal(value.shape)
                 way /= _length(way)
-                coarse, fine = self._quotients(rows, targets, value, way)
+                # A kink that lies beside the row itself is crossed in every direction: by shorter
+                # steps it may not be.
+                step = max(self._finest, self.step / _FINER**redraws)
+                coarse, fine = self._quotients(rows, targets, value, way, step)
                 again = []
                 for row in waiting:
                     slope = float(fine[row])
@@ -185,11 +190,11 @@ class Verification:
         return {self._plan.blueprint.input: rows, DIRECTION: one_hot}
 
     def _quotients(
-        self, rows: Array, targets: list[int], value: Array, way: Array
+        self, rows: Array, targets: list[int], value: Array, way: Array, step: float
     ) -> tuple[Array, Array]:
         """Central differences at two step sizes, [n] each, per unit of length."""
         typical = np.sqrt(np.mean(value**2)) or 1.0
-        step = self.step * typical * np.sqrt(value[0].size)
+        step *= typical * np.sqrt(value[0].size)
 
         def quotient(step: float) -> Array:
             ahead, behind = (self._score(rows, targets, value + s * step * way) for s in (1, -1))

@@ -58,8 +58,9 @@ class _TrustEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trust.ValueType
     TRUST_BASIC: _Trust.ValueType  # 1
     """What the method can say of itself at no further cost."""
     TRUST_FULL: _Trust.ValueType  # 2
-    """Deletion and insertion curves, infidelity and max-sensitivity too: about a hundred runs of the
-    model, and five further explanations, for every row, target and method.
+    """Deletion and insertion curves, infidelity, max-sensitivity and the map of another class too:
+    about a hundred runs of the model, and six further explanations, for every row, target and
+    method.
     """
 
 class Trust(_Trust, metaclass=_TrustEnumTypeWrapper):
@@ -70,8 +71,9 @@ TRUST_UNSPECIFIED: Trust.ValueType  # 0
 TRUST_BASIC: Trust.ValueType  # 1
 """What the method can say of itself at no further cost."""
 TRUST_FULL: Trust.ValueType  # 2
-"""Deletion and insertion curves, infidelity and max-sensitivity too: about a hundred runs of the
-model, and five further explanations, for every row, target and method.
+"""Deletion and insertion curves, infidelity, max-sensitivity and the map of another class too:
+about a hundred runs of the model, and six further explanations, for every row, target and
+method.
 """
 Global___Trust: _TypeAlias = Trust  # noqa: Y015
 
@@ -910,7 +912,9 @@ class ExplainResponse(_message.Message):
 
     @_builtins.property
     def attributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attribution]:
-        """By method in the order asked, then row, then target."""
+        """By method in the order asked, then, where several inputs are explained, by input, then row, then
+        target.
+        """
 
     @_builtins.property
     def timings_s(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
@@ -950,6 +954,7 @@ class Attribution(_message.Message):
     OVERLAY_PNG_FIELD_NUMBER: _builtins.int
     DRAWING_FIELD_NUMBER: _builtins.int
     NOT_EXPLAINED_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Name of the method."""
     row: _builtins.int
@@ -969,6 +974,8 @@ class Attribution(_message.Message):
     """
     not_explained: _builtins.str
     """Why the row was not explained; empty where it was. Its values are NaN then, every one."""
+    input: _builtins.str
+    """Which of the model's inputs the values are aligned with; empty where one input is explained."""
     @_builtins.property
     def target(self) -> Global___Target:
         """The class or difference that was explained, by index."""
@@ -1007,10 +1014,11 @@ class Attribution(_message.Message):
         overlay_png: _builtins.bytes = ...,
         drawing: Global___Drawing | None = ...,
         not_explained: _builtins.str = ...,
+        input: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drawing", b"drawing", "segments", b"segments", "target", b"target", "trust", b"trust", "values", b"values"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_key", b"cache_key", "cache_status", b"cache_status", "complete", b"complete", "drawing", b"drawing", "method", b"method", "not_explained", b"not_explained", "overlay_png", b"overlay_png", "row", b"row", "segments", b"segments", "target", b"target", "target_position", b"target_position", "trust", b"trust", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_key", b"cache_key", "cache_status", b"cache_status", "complete", b"complete", "drawing", b"drawing", "input", b"input", "method", b"method", "not_explained", b"not_explained", "overlay_png", b"overlay_png", "row", b"row", "segments", b"segments", "target", b"target", "target_position", b"target_position", "trust", b"trust", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1083,6 +1091,7 @@ class Progress(_message.Message):
     TARGET_POSITION_FIELD_NUMBER: _builtins.int
     FRACTION_FIELD_NUMBER: _builtins.int
     PARTIAL_FIELD_NUMBER: _builtins.int
+    FURTHER_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """The method at work."""
     row: _builtins.int
@@ -1093,7 +1102,11 @@ class Progress(_message.Message):
     """How much of this method, row and target is done, 0 to 1."""
     @_builtins.property
     def partial(self) -> Global___Attribution:
-        """What it looks like so far; absent while nothing can be said."""
+        """What it looks like so far; absent while nothing can be said. Of several inputs the first map."""
+
+    @_builtins.property
+    def further(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attribution]:
+        """The maps of the other inputs, where the model has several that are explained."""
 
     def __init__(
         self,
@@ -1103,10 +1116,11 @@ class Progress(_message.Message):
         target_position: _builtins.int = ...,
         fraction: _builtins.float = ...,
         partial: Global___Attribution | None = ...,
+        further: _abc.Iterable[Global___Attribution] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["partial", b"partial"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fraction", b"fraction", "method", b"method", "partial", b"partial", "row", b"row", "target_position", b"target_position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fraction", b"fraction", "further", b"further", "method", b"method", "partial", b"partial", "row", b"row", "target_position", b"target_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -216,7 +216,9 @@ class ModelSummary(_message.Message):
     title: _builtins.str
     """Its title for people."""
     kind: _builtins.str
-    """What one row of its input is: image, tokens, series or tabular."""
+    """What one row of its input is: image, tokens, series or tabular; several where more than one input
+    is explained.
+    """
     @_builtins.property
     def id(self) -> Global___ModelId:
         """Which model; no digest where it could not be loaded."""
@@ -264,6 +266,7 @@ class Model(_message.Message):
     ACTIVATION_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     SANITY_FIELD_NUMBER: _builtins.int
+    EXPLAINED_INPUTS_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Its title for people."""
     licence: _builtins.str
@@ -271,7 +274,9 @@ class Model(_message.Message):
     source: _builtins.str
     """Where it is from."""
     kind: _builtins.str
-    """What one row of its input is: image, tokens, series or tabular."""
+    """What one row of its input is: image, tokens, series or tabular; several where more than one input
+    is explained.
+    """
     default_layer: _builtins.str
     """The one that is used where a request names none; empty where there is none."""
     provider: _builtins.str
@@ -308,6 +313,10 @@ class Model(_message.Message):
     def sanity(self) -> Global___Sanity:
         """Whether its explanations depend on what it has learnt; absent where that was never tested."""
 
+    @_builtins.property
+    def explained_inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The inputs that are explained: of several, each has a map of its own."""
+
     def __init__(
         self,
         *,
@@ -326,10 +335,11 @@ class Model(_message.Message):
         activation: _builtins.str = ...,
         preprocessing: _builtins.bool = ...,
         sanity: Global___Sanity | None = ...,
+        explained_inputs: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "sanity", b"sanity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "default_layer", b"default_layer", "id", b"id", "inputs", b"inputs", "kind", b"kind", "labels", b"labels", "layers", b"layers", "licence", b"licence", "methods", b"methods", "outputs", b"outputs", "preprocessing", b"preprocessing", "provider", b"provider", "sanity", b"sanity", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "default_layer", b"default_layer", "explained_inputs", b"explained_inputs", "id", b"id", "inputs", b"inputs", "kind", b"kind", "labels", b"labels", "layers", b"layers", "licence", b"licence", "methods", b"methods", "outputs", b"outputs", "preprocessing", b"preprocessing", "provider", b"provider", "sanity", b"sanity", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,13 +9,14 @@ the handler gets and gives bytes: one bad message is its own failure, not the st
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, nullcontext
 from functools import partial
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc import StatusCode
+from typing_extensions import override
 
 from candor.engine.deadline import Deadline
 from candor.errors import CandorError, InvalidArgument, TooLarge
@@ -25,7 +26,8 @@ from candor.wire.offload import LARGE_BYTES, offloaded
 from candor.wire.peers import grpc_share
 from candor.wire.status import details_of, status_of, trailers_of
 
-__all__ = ["Call", "Context", "Frame", "Routes", "parsed", "refuse", "service_handler", "written"]
+__all__ = ["Call", "Context", "Frame", "Routes", "Unserved", "parsed", "refuse",
+           "service_handler", "written"]  # fmt: skip
 
 M = TypeVar("M", bound=Message)
 
@@ -36,6 +38,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = Callable[[Any, Call], Awaitable[Message]]
 StreamHandler: TypeAlias = Callable[[Any, Call], AsyncGenerator[Message, None]]
 BytesHandler: TypeAlias = Callable[[AsyncIterator[bytes], Call], AsyncGenerator[bytes, None]]
+_UNLIMITED: Final = nullcontext()
+
 Routes: TypeAlias = Mapping[str, Handler | StreamHandler | BytesHandler]
 
 
@@ -51,7 +55,7 @@ def service_handler(
         {
             method.name: _served(f"/{name}/{method.name}", method, routes[method.name], frame)
             if method.name in routes
-            else _unserved(f"/{name}/{method.name}", method)
+            else _unserved(f"/{name}/{method.name}", "it is no more than described")
             for method in service.methods
         },
     )
@@ -136,15 +140,34 @@ def _both(rpc: str, handler: BytesHandler, frame: Frame) -> Any:
     return serve
 
 
-def _unserved(rpc: str, method: MethodDescriptor) -> "grpc.RpcMethodHandler[bytes, bytes]":
-    async def refuse(_: object, context: Context) -> None:
-        await context.abort(
-            StatusCode.UNIMPLEMENTED, f"{rpc} is part of the protocol, but candor does not serve it"
-        )
+class Unserved(grpc.GenericRpcHandler):
+    """Says of methods of a service that nobody else serves, in words, that they are not served."""
 
-    if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(refuse)
-    return grpc.unary_unary_rpc_method_handler(refuse)
+    def __init__(self, name: str, hint: str) -> None:
+        """Stand in for what is missing.
+
+        Args:
+            name: of the service.
+            hint: what to do instead.
+        """
+        self._prefix = f"/{name}/"
+        self._hint = hint
+
+    @override
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        rpc = handler_call_details.method
+        if not rpc.startswith(self._prefix):
+            return None
+        return _unserved(rpc[:200], self._hint)
+
+
+def _unserved(rpc: str, hint: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    async def refuse(_: object, context: Context) -> None:
+        await context.abort(StatusCode.UNIMPLEMENTED, f"candor does not serve {rpc}; {hint}")
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def _parse(request_type: type[M], payload: bytes) -> M:
@@ -179,7 +202,8 @@ def _framed(
 ) -> Iterator[None]:
     """Let a call in, keep its account, and put what is known of it into the trailing metadata."""
     identify(call, rpc, (call.headers or {}).get("authorization"), frame)
-    with admitted(call, frame) if counts else nullcontext(), accounted(call, rpc, frame):
+    limited = counts and call.caller.allowance is not None
+    with admitted(call, frame) if limited else _UNLIMITED, accounted(call, rpc, frame):
         yield
     trailers = [("x-request-id", call.request_id)]
     if timing := server_timing(call):

@@ -1,7 +1,7 @@
 """Drawings that go with the answers: maps on pictures, words in colours, curves, bars."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -16,7 +16,6 @@ from candor.render.bars import draw_bars
 from candor.render.canvas import Raster, Vector
 from candor.render.overlay import overlay_png
 from candor.render.series import draw_series
-from candor.render.units import unit_of
 from candor.render.words import words_png
 from candor.render.words_html import words_html
 from candor.result import (
@@ -25,7 +24,6 @@ from candor.result import (
     Geometry,
     Images,
     ImageView,
-    Json,
     Kind,
     Payload,
     Tensors,
@@ -35,9 +33,10 @@ from candor.result import (
 )
 from candor.runtime.model import Model
 from candor.v1 import explanation_pb2 as pb
+from candor.wire.captions import caption
 from candor.wire.responses import Drawings, Drawn, places
 
-__all__ = ["Wish", "caption", "draw_answers", "wish_of"]
+__all__ = ["Wish", "draw_answers", "wish_of"]
 
 _PNG, _SVG, _HTML = "image/png", "image/svg+xml", "text/html"
 
@@ -49,6 +48,8 @@ _MEDIA_TYPES: Mapping[int, str] = MappingProxyType(
     }
 )
 _BARS_WIDTH = 560
+_DRAWN_OF_TENSORS = frozenset({"series", "tabular"})
+"""Kinds of which a tensor shows what was sent."""
 _LEAST_WIDTH = 200
 """Of a drawing of a picture: a legend can be read from here on."""
 
@@ -60,7 +61,7 @@ class Wish:
     Attributes:
         model: whose answers.
         output: which of its outputs is explained; None for the default one.
-        kind: what a row is.
+        kind: what a row is; of several inputs each map is drawn as its input, if that can be.
         media_type: of the files.
         opacity: of the map over a picture.
     """
@@ -92,10 +93,14 @@ def wish_of(request: pb.ExplainRequest, model: Model) -> Wish | None:
     if not request.HasField("render"):
         return None
     kind = _kind_of(request.input.WhichOneof("rows"), model.kind)
+    if kind == "several" and _DRAWN_OF_TENSORS.isdisjoint(
+        model.geometry(name).kind for name in model.explained_inputs
+    ):
+        raise InvalidOption("render draws series and records, and no input of the model is such")
     opacity = request.render.opacity if request.render.HasField("opacity") else 0.5
     if not 0 <= opacity <= 1:
         raise InvalidOption(f"render.opacity is {opacity}; expected a number from 0 to 1")
-    known = _DRAWERS[kind]
+    known = _DRAWERS["series" if kind == "several" else kind]  # which records are drawn in too
     media_type = _MEDIA_TYPES.get(request.render.format, next(iter(known)))
     if media_type not in known or request.render.format not in (0, *_MEDIA_TYPES):
         raise InvalidOption(
@@ -115,6 +120,8 @@ def _kind_of(form: str | None, kind: str) -> Kind:
             return "series"
         case "tensors", "tabular":
             return "tabular"
+        case "tensors", "several":
+            return "several"
         case _:
             raise InvalidOption(
                 f"render draws on what was sent, and on {kind or 'such'} tensors nothing can be "
@@ -128,19 +135,24 @@ async def draw_answers(explanation: Explanation, payload: Payload, wish: Wish | 
         return {}
     views = explanation.prediction.views
 
-    def draw(at: int, answer: Answer) -> Drawn:
-        geometry = wish.model.subject(wish.output).geometry
-        sent = _sent(payload, wish.model.input_name, at)
+    def draw(at: int, answer: Answer) -> Drawn | None:
+        own = answer.attribution.input
+        geometry = wish.model.geometry(own, wish.output)
+        kind = geometry.kind if wish.kind == "several" else wish.kind
+        if own and kind not in _DRAWN_OF_TENSORS:
+            return None
+        sent = _sent(payload, own or wish.model.input_name, at)
         row = _Row(sent, views[at], geometry, wish.opacity)
         said = caption(answer.attribution.trust, explanation.labels)
-        content = _DRAWERS[wish.kind][wish.media_type](answer.attribution, row, said)
-        return Drawn(wish.media_type, content, on_picture=wish.kind == "image")
+        content = _DRAWERS[kind][wish.media_type](answer.attribution, row, said)
+        return Drawn(wish.media_type, content, on_picture=kind == "image")
 
-    return {
+    drawn = {
         place: await asyncio.to_thread(draw, place[1], answer)
         for place, answer in places(explanation)
         if not answer.not_explained
     }
+    return {place: one for place, one in drawn.items() if one is not None}
 
 
 def _sent(payload: Payload, name: str, at: int) -> bytes | str | Array:
@@ -151,29 +163,6 @@ def _sent(payload: Payload, name: str, at: int) -> bytes | str | Array:
             return texts[at]
         case Tensors(by_name):
             return np.asarray(by_name[name][at])
-
-
-def caption(trust: Mapping[str, Json], labels: Sequence[str]) -> str:
-    """Say what was explained, and what the numbers are; two lines at most.
-
-    For instance `occlusion: tabby cat rather than espresso` and, below it, `what the score loses
-    where this is covered, mean over windows`.
-    """
-    match trust.get("target"):
-        case {"plus": int(plus), "minus": int(minus)}:
-            target = f"{_name(plus, labels)} rather than {_name(minus, labels)}"
-        case {"plus": int(plus)}:
-            target = _name(plus, labels)
-        case _:
-            target = "?"
-    match trust.get("probability"), trust.get("target"):
-        case float(probability), {"minus": None}:
-            target = f"{target} (probability {probability:.1%})"
-    return f"{trust.get('method')}: {target}\n{unit_of(trust)}".strip()
-
-
-def _name(index: int, labels: Sequence[str]) -> str:
-    return labels[index] if index < len(labels) else f"class {index}"
 
 
 # One for each kind of row and media type: (attribution, row, caption) -> file ---------------------

@@ -176,6 +176,9 @@ def progress_message(report: Report) -> pb.Progress:
         fraction=report.progress,
     )
     if report.partial is not None:
-        partial = attribution_message(report.partial, report.row, report.target)
-        message.partial.CopyFrom(partial)
+        first, *others = (
+            attribution_message(one, report.row, report.target) for one in report.partial.maps
+        )
+        message.partial.CopyFrom(first)
+        message.further.extend(others)
     return message

@@ -99,6 +99,7 @@ def _description(model: Model) -> pb.Model:
         activation=model.activation,
         preprocessing=isinstance(manifest.input, ImageInput | TokensInput),
         sanity=_sanity(model),
+        explained_inputs=model.explained_inputs,
     )
 
 

@@ -92,7 +92,8 @@ class Infer:
         replay = self.replays.find(key, model, pb.ModelInferResponse) if self.replays else None
         if replay is None:
             return None
-        call.methods = tuple(rows[0][0].attribution.method for rows in replay.explanation.answers)
+        methods = (rows[0][0].attribution.method for rows in replay.explanation.answers)
+        call.methods = tuple(dict.fromkeys(methods))
         call.handed()
         call.returned(replay.explanation)
         replay.response.id = request.id
@@ -150,7 +151,8 @@ def _key_but_for_id(replays: Replays, request: pb.ModelInferRequest, tenant: str
 
 
 def _read(request: pb.ModelInferRequest, model: Model, call: Call) -> tuple[Asked, Deadline]:
-    asked, parameters = read_request(request, model), scalars(request.parameters)
+    parameters = scalars(request.parameters)
+    asked = read_request(request, model, parameters)
     call.peer = prioritised(call.peer, parameters)
     return asked, tightened(call.deadline, parameters)
 

@@ -1,6 +1,7 @@
 """The `candor.*` parameters of an OIP request: what is asked, from flat names and scalar values.
 
     candor.explain             methods, comma-separated; naming an output candor.<method> asks too
+                               (of several inputs candor.<method>.<input>)
     candor.<method>.<option>   an option of a method that is asked for
     candor.layer, candor.seed  for every asked method that takes one
     candor.target              class index or label, for all rows (or an input tensor, int64 [n])
@@ -17,7 +18,7 @@ Invariant: a name that begins with `candor.` is understood or refused, never pas
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias, get_args
@@ -93,7 +94,7 @@ def scalars(parameters: Mapping[str, pb.InferParameter]) -> dict[str, bool | int
     return values
 
 
-def read_question(parameters: Scalars, outputs: Iterable[str]) -> Question | None:
+def read_question(parameters: Scalars, outputs: Collection[str]) -> Question | None:
     """Read what is asked; None where nothing of ours is.
 
     Args:
@@ -109,6 +110,8 @@ def read_question(parameters: Scalars, outputs: Iterable[str]) -> Question | Non
         for name, value in parameters.items()
         if name.startswith(PREFIX)
     }
+    if not (ours or outputs):
+        return None
     listed = [name.strip() for name in _text(ours, "explain", "").split(",")]
     asked = dict.fromkeys([*filter(None, listed), *outputs])
     _check_names(ours, asked)

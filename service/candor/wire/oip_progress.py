@@ -3,7 +3,8 @@
 A message of progress has the parameters `candor.progress` (0 to 1, of the whole request),
 `candor.method`, `candor.row`, `candor.target_position` (what the message is about) and
 `candor.final` = false; where there is a map to show, it is the output `candor.<method>` with that
-one row. The last message is the answer, with `candor.final` = true.
+one row (of several inputs there is one for each, `candor.<method>.<input>`). The last message is
+the answer, with `candor.final` = true.
 """
 
 import numpy as np
@@ -11,8 +12,8 @@ import numpy as np
 from candor.engine.request import ExplainRequest, Report
 from candor.inference.v2 import grpc_service_pb2 as pb
 from candor.result import Images, ModelId, Payload, Tensors, Texts
-from candor.wire.oip_parameters import PREFIX
 from candor.wire.oip_requests import Asked
+from candor.wire.oip_responses import output_name
 from candor.wire.oip_tensors import add_output
 
 __all__ = ["Shares", "final_response", "progress_response"]
@@ -46,9 +47,10 @@ def progress_response(
     response.parameters["candor.method"].string_param = report.method
     response.parameters["candor.row"].int64_param = report.row
     response.parameters["candor.target_position"].int64_param = report.target
-    name = PREFIX + report.method
-    if report.partial is not None and (not asked.outputs or name in asked.outputs):
-        add_output(response, name, report.partial.values.astype(np.float32)[None])
+    for one in report.partial.maps if report.partial is not None else ():
+        name = output_name(one)
+        if not asked.outputs or name in asked.outputs:
+            add_output(response, name, one.values.astype(np.float32)[None])
     return response
 
 

@@ -5,7 +5,7 @@ texts, a BYTES tensor in an input's place holds those. `candor.target` and `cand
 are inputs of ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from candor.engine.deadline import Deadline
@@ -43,16 +43,20 @@ class Asked:
     several: bool = False
 
 
-def read_request(request: pb.ModelInferRequest, model: Model) -> Asked:
+def read_request(request: pb.ModelInferRequest, model: Model, parameters: Scalars) -> Asked:
     """Read a request to one model.
+
+    Args:
+        request: as it came.
+        model: that it names.
+        parameters: of the request, as plain values.
 
     Raises:
         InvalidInput: a malformed tensor, or an output that does not exist.
         InvalidOption: a `candor.*` parameter that is unknown or out of range.
     """
-    parameters = scalars(request.parameters)
     outputs = _outputs(request)
-    question = read_question(parameters, _methods_of(outputs))
+    question = read_question(parameters, _methods_of(outputs, model))
     known = [output.name for output in model.outputs]
     check_outputs([name for name in outputs if not name.startswith(PREFIX)], known)
     tensors = read_inputs(request)
@@ -92,7 +96,9 @@ def prioritised(peer: Share, parameters: Scalars) -> Share:
     Raises:
         InvalidOption: a priority that is no whole number.
     """
-    priority = parameters.get("priority", 0)
+    if "priority" not in parameters:
+        return peer
+    priority = parameters["priority"]
     text = str(priority)
     if isinstance(priority, bool) or not text.isdecimal() or not int(text) < 2**64:
         raise InvalidOption(f"priority is {priority!r}; expected 1 (the highest) or more, or 0")
@@ -118,10 +124,31 @@ def _outputs(request: pb.ModelInferRequest) -> dict[str, int]:
     return outputs
 
 
-def _methods_of(outputs: Mapping[str, int]) -> list[str]:
-    """Methods whose outputs are asked for by name."""
-    names = [name.removeprefix(PREFIX) for name in outputs if name.startswith(PREFIX)]
-    return ["lime" if name == SEGMENTS.removeprefix(PREFIX) else name for name in names]
+def _methods_of(outputs: Mapping[str, int], model: Model) -> list[str]:
+    """Methods whose outputs are asked for by name.
+
+    Raises:
+        InvalidInput: the map of a method, where there is one for each of several inputs.
+    """
+    asked = [name.removeprefix(PREFIX) for name in outputs if name.startswith(PREFIX)]
+    inputs = model.explained_inputs
+    if len(inputs) <= 1:
+        return ["lime" if name == SEGMENTS.removeprefix(PREFIX) else name for name in asked]
+    for name in asked:
+        if name in METHODS:
+            each = ", ".join(f"{PREFIX}{name}.{own}" for own in inputs)
+            raise InvalidInput(
+                f"output '{PREFIX}{name}' would be of several inputs; expected one or more of "
+                f"{each}"
+            )
+    return [_without_input(name, inputs) for name in asked]
+
+
+def _without_input(name: str, inputs: Sequence[str]) -> str:
+    method, _, own = name.partition(".")
+    if method == "lime":
+        own = own.removesuffix(".segments")
+    return method if own in inputs else name
 
 
 def _payload(tensors: Mapping[str, Array], model: Model) -> Payload:

@@ -2,10 +2,11 @@
 
 The outputs `candor.<method>` are float32 with the rows first, then, where several targets were
 asked for, the targets, then the positions: images [n, h, w], tokens and series [n, t], tabular
-[n, f]. Rows of unlike length are filled up with 0, segments with -1; rows that were not explained
-are NaN. Where pictures or texts were
-sent, the parameter `candor.views` says of each row, as JSON, what the server made of it: the box of
-the picture that the model saw, or tokens with their offsets in characters.
+[n, f]. Where several of the model's inputs are explained, each has its own, which is called
+`candor.<method>.<input>`. Rows of unlike length are filled up with 0, segments with -1; rows that
+were not explained are NaN. Where pictures or texts were sent, the parameter `candor.views` says of
+each row, as JSON, what the server made of it: the box of the picture that the model saw, or tokens
+with their offsets in characters.
 """
 
 import json
@@ -14,14 +15,15 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from candor.engine.request import Answer, Explanation, Prediction
+from candor.errors import InvalidInput
 from candor.inference.v2 import grpc_service_pb2 as pb
 from candor.protocol.views import view_record
-from candor.result import Array, Json
+from candor.result import Array, Attribution, Json
 from candor.wire.oip_parameters import PREFIX
 from candor.wire.oip_requests import Asked
 from candor.wire.oip_tensors import add_output, classify
 
-__all__ = ["cache_status", "explain_response", "predict_response"]
+__all__ = ["cache_status", "explain_response", "output_name", "predict_response"]
 
 _Answers = Sequence[Sequence[Answer]]
 
@@ -41,14 +43,14 @@ def explain_response(
     arrays: dict[str, Array] = dict(explanation.prediction.outputs)
     trust: dict[str, str] = {}
     for rows in explanation.answers:
-        method = rows[0][0].attribution.method
-        arrays[PREFIX + method] = _stacked(rows, "values", 0, asked)
+        name = output_name(rows[0][0].attribution)
+        arrays[name] = _stacked(rows, "values", 0, asked)
         if any(answer.attribution.segments is not None for row in rows for answer in row):
-            arrays[f"{PREFIX}{method}.segments"] = _stacked(rows, "segments", -1, asked)
-        trust[method] = _trust(rows, asked)
+            arrays[f"{name}.segments"] = _stacked(rows, "segments", -1, asked)
+        trust[name] = _trust(rows, asked)
     response = _response(request_id, explanation.prediction, arrays, asked)
-    for method, text in trust.items():
-        response.parameters[f"{PREFIX}{method}.trust"].string_param = text
+    for name, text in trust.items():
+        response.parameters[f"{name}.trust"].string_param = text
     response.parameters["candor.model_digest"].string_param = explanation.prediction.model.digest
     status = cache_status(explanation.statuses)
     response.parameters["candor.cache_status"].string_param = status
@@ -58,6 +60,12 @@ def explain_response(
     if any(views):
         response.parameters["candor.views"].string_param = json.dumps(views, ensure_ascii=False)
     return response
+
+
+def output_name(attribution: Attribution) -> str:
+    """What a map is called by: `candor.<method>`, of several inputs `candor.<method>.<input>`."""
+    own = f".{attribution.input}" if attribution.input else ""
+    return f"{PREFIX}{attribution.method}{own}"
 
 
 def cache_status(statuses: Collection[str]) -> str:
@@ -74,6 +82,8 @@ def _response(
         model_name=prediction.model.name, model_version=prediction.model.version, id=request_id
     )
     for name in asked.outputs or arrays:
+        if name not in arrays:  # which inputs there are maps of depends on what is explained
+            raise InvalidInput(f"there is no output '{name}'; this request has {', '.join(arrays)}")
         array, k = arrays[name], asked.outputs.get(name, 0)
         add_output(response, name, classify(name, array, k, prediction.labels) if k else array)
     return response

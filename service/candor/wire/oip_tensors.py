@@ -123,7 +123,7 @@ def add_output(response: pb.ModelInferResponse, name: str, array: Array) -> None
     Raises:
         InvalidInput: an element type for which the protocol has no name.
     """
-    datatype = datatype_of(array)
+    datatype = datatype_of(array.dtype)
     if not datatype:
         raise InvalidInput(f"output '{name}' is {array.dtype}, for which the protocol has no name")
     response.outputs.add(name=name, datatype=datatype, shape=array.shape)

@@ -106,7 +106,9 @@ class Replays:
         for rows in kept.explanation.answers:
             for answer in (answer for row in rows for answer in row):
                 entry = self._cache.peek(answer.key)
-                if entry is None or entry.attribution is not answer.attribution:
+                # Of several inputs an entry has all maps, and an answer one of them.
+                shown = answer.attribution.values
+                if entry is None or all(one.values is not shown for one in entry.attribution.maps):
                     return False
         return True
 

@@ -148,7 +148,7 @@ def _write_view(view: View | None, message: pb.Row) -> None:
 def _write_attribution(
     attribution: Attribution, row: int, position: int, message: pb.Attribution
 ) -> None:
-    message.method = attribution.method
+    message.method, message.input = attribution.method, attribution.input
     message.row, message.target_position = row, position
     message.target.CopyFrom(_target(attribution.trust))
     write_tensor(attribution.values, message.values)

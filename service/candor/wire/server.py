@@ -11,13 +11,13 @@ from candor.inference.v2 import grpc_service_pb2
 from candor.v1 import explanation_pb2, job_pb2, model_pb2
 from candor.wire import health, oip
 from candor.wire.call import Frame
-from candor.wire.calls import service_handler
+from candor.wire.calls import Unserved, service_handler
 from candor.wire.gate import Gate
 from candor.wire.oip_stream import StreamInfer
 from candor.wire.reflection import reflection_handlers
 from candor.wire.services import Services
 
-__all__ = ["GrpcServer", "start_grpc", "start_health"]
+__all__ = ["Connections", "GrpcServer", "start_grpc", "start_health"]
 
 _EXPLANATIONS = explanation_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
 _JOBS = job_pb2.DESCRIPTOR.services_by_name["JobService"]
@@ -26,8 +26,28 @@ _INFERENCE = grpc_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _NAMES = (oip.SERVICE, _EXPLANATIONS.full_name, _JOBS.full_name, _MODELS.full_name)
 
+_NO_MORE: Final = (
+    "of the protocol's extensions it has neither shared memory nor trace and log settings: send "
+    "tensors in the request, and set the log when the server starts"
+)
+
 # Until clients know that they are to go elsewhere: who is refused then does not come back here.
 _GO_AWAY_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How long connections last; 0 is no bound.
+
+    Attributes:
+        keepalive_s: a quiet client is asked so often whether it lives, and has as long to answer.
+        age_s: then it is told to connect anew, and finds servers that came since.
+        grace_s: what calls under way then have to end.
+    """
+
+    keepalive_s: float = 0.0
+    age_s: float = 0.0
+    grace_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +78,7 @@ async def start_grpc(
     credentials: grpc.ServerCredentials | None = None,
     *,
     reflects: bool = True,
+    connections: Connections = Connections(),
 ) -> GrpcServer:
     """Bind and serve everything.
 
@@ -66,6 +87,7 @@ async def start_grpc(
         services: what is served.
         credentials: for TLS; None is in the clear.
         reflects: whether reflection is served too.
+        connections: how long they last.
 
     Raises:
         OSError: the address cannot be bound.
@@ -84,9 +106,11 @@ async def start_grpc(
         [
             *(service_handler(name, service, routes, frame) for name, service, routes in handlers),
             _health_handler(services),
+            Unserved(oip.SERVICE, _NO_MORE),
             *(reflection_handlers([*_NAMES, health.SERVICE], frame) if reflects else ()),
         ],
         credentials,
+        connections,
     )
 
 
@@ -96,7 +120,7 @@ async def start_health(address: str, services: Services) -> GrpcServer:
     Raises:
         OSError: the address cannot be bound.
     """
-    return await _started(address, services.frame, [_health_handler(services)], None)
+    return await _started(address, services.frame, [_health_handler(services)], None, Connections())
 
 
 async def _started(
@@ -104,8 +128,10 @@ async def _started(
     frame: Frame,
     handlers: list[grpc.GenericRpcHandler],
     credentials: grpc.ServerCredentials | None,
+    connections: Connections,
 ) -> GrpcServer:
-    server = grpc.aio.server(options=_options(frame.max_message_bytes))
+    options = [*_options(frame.max_message_bytes), *_durations(connections)]
+    server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers(handlers)
     try:
         if credentials is None:
@@ -135,3 +161,17 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ]
+
+
+def _durations(connections: Connections) -> list[tuple[str, int]]:
+    keepalive_s, age_s, grace_s = connections.keepalive_s, connections.age_s, connections.grace_s
+    bounds = {
+        "grpc.keepalive_time_ms": keepalive_s,
+        "grpc.keepalive_timeout_ms": keepalive_s,
+        "grpc.http2.ping_timeout_ms": keepalive_s,  # a minute, whatever the other says
+        "grpc.max_connection_age_ms": age_s,
+        "grpc.max_connection_age_grace_ms": grace_s,
+    }
+    # However quiet: else gRPC asks twice and never again.
+    found = [("grpc.http2.max_pings_without_data", 0)]
+    return found + [(name, max(1, int(1000 * bound))) for name, bound in bounds.items() if bound]

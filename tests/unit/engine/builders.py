@@ -93,7 +93,7 @@ class LinearModel:
     straight_through: bool = False
     joining: Joining = field(default_factory=Joining)
     brevity: Brevity = field(default_factory=Brevity)
-    input_name: str = "x"
+    explained_inputs: tuple[str, ...] = ("x",)
     methods: Mapping[str, str | None] = field(
         default_factory=lambda: {
             "cam": "its head is not global average pooling",
@@ -143,6 +143,11 @@ class LinearModel:
         if output not in {None, "probabilities"}:
             raise NotFound(f"no output '{output}'")
         return self
+
+    def laid(
+        self, tensors: Mapping[str, Array], output: str | None = None
+    ) -> tuple["LinearModel", Array]:
+        return self.subject(output), tensors["x"]
 
     # Subject
 

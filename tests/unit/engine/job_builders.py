@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from candor.engine.deadline import Deadline
+from candor.engine.jobs.asker import Asker
 from candor.engine.jobs.docket import Docket
 from candor.engine.jobs.keeper import Keeper
 from candor.engine.jobs.ledger import Jobs
@@ -46,8 +47,9 @@ async def job_house(
     kept = None
     if url:
         client = open_redis(url, timeout_s)
-        shelf = Shelf(client, namespace="tests", ttl_s=bounds.ttl_s, timeout_s=timeout_s)
-        docket = Docket(client, namespace="tests", timeout_s=timeout_s)
+        asker = Asker(client, timeout_s=timeout_s)
+        shelf = Shelf(asker, namespace="tests", ttl_s=bounds.ttl_s)
+        docket = Docket(asker, namespace="tests")
         reader = Reader(shelf, docket, built.metrics, SECRET)
         keeper = Keeper(shelf, docket, memory, reader, secret=SECRET, lost_s=lost_s)
         kept = Kept(shelf, docket, reader, keeper)

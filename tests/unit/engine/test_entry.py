@@ -270,3 +270,18 @@ def test_the_size_of_an_entry_counts_arrays_and_record():
     assert entry_bytes(large) - entry_bytes(small) == 40_000 - 8 * 9 * 4
     wordy = built(trust={"warnings": ["x" * 10_000]})
     assert entry_bytes(wordy) > entry_bytes(small) + 9_000
+
+
+def test_the_maps_of_several_inputs_are_kept_together():
+    first, second = np.ones((4, 5), "f4"), np.arange(3, dtype="f4")
+    other = Attribution("gradient", second, {"input": "values"}, input="values")
+    whole = Attribution("gradient", first, {"input": "é"}, input="é", others=(other,))
+    entry = Entry(whole, {"values": np.zeros((1, 2), "f4")}, None)  # an output of the same name
+    found = decode(encode(entry, KEY, SECRET), KEY, SECRET)
+    assert isinstance(found, Entry)
+    assert [one.input for one in found.attribution.maps] == ["é", "values"]
+    assert [one.trust["input"] for one in found.attribution.maps] == ["é", "values"]
+    for before, after in zip(whole.maps, found.attribution.maps, strict=True):
+        np.testing.assert_array_equal(after.values, before.values)
+    np.testing.assert_array_equal(found.outputs["values"], [[0, 0]])
+    assert entry_bytes(entry) > entry_bytes(Entry(other, entry.outputs, None)) + first.nbytes

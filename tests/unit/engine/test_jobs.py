@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candor.engine.deadline import Deadline
-from candor.engine.jobs.codec import decode_answer, decode_job, encode_answer, encode_job
+from candor.engine.jobs.codec import (
+    SCHEMA,
+    decode_answer,
+    decode_job,
+    encode_answer,
+    encode_job,
+)
 from candor.engine.jobs.memory import Bounds
 from candor.engine.jobs.record import Failure, Job, checked_id, job_key
 from candor.engine.jobs.turnstile import Ticket, Turnstile
@@ -341,21 +347,26 @@ LIES = [
     *(
         f'{{"id": "job", "tenant": "", "digest": "", "server": "", "model": {model}, '
         f'"methods": {methods}, "submitted_at": {at}, "state": {state}, "progress": {progress}, '
-        f'"started_at": null, "ended_at": {ended_at}, "expires_at": 5, "failure": {why}}}'.encode()
-        for model, methods, at, state, progress, ended_at, why in [
-            ("null", "[]", 1, '"failed"', 0, 1, "null"),
-            ('{"name": 1, "version": "", "digest": ""}', "[]", 1, '"failed"', 0, 1, "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[1]", 1, '"failed"', 0, 1, "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[]", -1, '"failed"', 0, 1, "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[]", "1e999", '"failed"', 0, 1, "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"done"', 0, 1, "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[]", 1, "[]", 0, 1, "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 2, 1, "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', "NaN", 1, "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 0, "null", "null"),
-            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 0, 1, '"why"'),
+        f'"started_at": null, "ended_at": {ended_at}, "expires_at": 5, "failure": {why}, '
+        f'"caller": "", "deaths": 0, "moves": {moves}}}'.encode()
+        for model, methods, at, state, progress, ended_at, why, moves in [
+            ("null", "[]", 1, '"failed"', 0, 1, "null", 0),
+            ('{"name": 1, "version": "", "digest": ""}', "[]", 1, '"failed"', 0, 1, "null", 0),
+            ('{"name": "", "version": "", "digest": ""}', "[1]", 1, '"failed"', 0, 1, "null", 0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", -1, '"failed"', 0, 1, "null", 0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", "1e999", '"failed"', 0, 1, "null",
+             0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"done"', 0, 1, "null", 0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", 1, "[]", 0, 1, "null", 0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 2, 1, "null", 0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', "NaN", 1, "null", 0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 0, "null", "null",
+             0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 0, 1, '"why"', 0),
             ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 0, 1,
-             '{"name": "SystemExit", "message": ""}'),
+             '{"name": "SystemExit", "message": ""}', 0),
+            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 0, 1, "null", 0.5),
+            ('{"name": "", "version": "", "digest": ""}', "[]", 1, '"failed"', 0, 1, "null", -1),
         ]
     ),
 ]  # fmt: skip
@@ -363,7 +374,7 @@ LIES = [
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie[:12] + lie[90:])
 def test_one_who_knows_the_secret_can_lie_but_not_break(lie):
-    data = seal(lie, (b"CNDJ", 2), KEY, SECRET)
+    data = seal(lie, (b"CNDJ", SCHEMA), KEY, SECRET)
     assert decode_job(data, KEY, SECRET) == Malformed("damaged")
 
 
@@ -372,9 +383,9 @@ def test_the_lies_are_near_the_truth():
         b'{"id": "job", "tenant": "", "digest": "", "server": "", "model": {"name": "", '
         b'"version": "", "digest": ""}, "methods": [], "submitted_at": 1, "state": "failed", '
         b'"progress": 0, "started_at": null, "ended_at": 1, "expires_at": 5, "failure": null, '
-        b'"caller": "", "deaths": 0}'
+        b'"caller": "", "deaths": 0, "moves": 0}'
     )
-    found = decode_job(seal(truth, (b"CNDJ", 2), KEY, SECRET), KEY, SECRET)
+    found = decode_job(seal(truth, (b"CNDJ", SCHEMA), KEY, SECRET), KEY, SECRET)
     assert isinstance(found, Job)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from candor.errors import InvalidInput
 from candor.explain.examination import FIGURES, N_REMOVALS
-from candor.explain.examine import N_NOISY
 from candor.explain.explainers import evaluations, in_slices, resolve
 from candor.explain.options import (
     GradCam,
@@ -19,6 +18,7 @@ from candor.explain.options import (
     SmoothGrad,
 )
 from candor.explain.question import Question
+from candor.explain.repeats import N_NOISY
 from candor.geometry import CategoryColumn, Geometry, NumberColumn
 from candor.result import Target
 from unit.explain.numpy_subject import NumpySubject, linear
@@ -209,7 +209,7 @@ def test_a_model_that_overflows_at_the_baseline_costs_a_figure_and_not_the_answe
     _, answer = asked_fully(subject, question, Gradient())
     assert answer.trust["figures"]["max_sensitivity"] is not None
     reasons = answer.trust["examined"]["not_measured"]
-    assert set(reasons) == set(FIGURES) - {"max_sensitivity"}
+    assert set(reasons) == set(FIGURES) - {"max_sensitivity", "class_correlation"}
     assert "not finite" in reasons["deletion_auc"]
 
 
@@ -247,7 +247,7 @@ def test_the_noise_keeps_to_the_class_that_was_explained(draw):
     subject.gradient = gradient
     _, answer = asked_fully(subject, question, Gradient())
     one_hot = [float(k == answer.trust["target"]["plus"]) for k in range(3)]
-    assert asked == [[0.0, 0.0, 0.0], *[one_hot] * N_NOISY]
+    assert asked[:-1] == [[0.0, 0.0, 0.0], *[one_hot] * N_NOISY], "the last is another class"
 
 
 def test_the_number_of_runs_does_not_depend_on_the_size_of_the_row(draw):
@@ -257,7 +257,7 @@ def test_the_number_of_runs_does_not_depend_on_the_size_of_the_row(draw):
         question = Question(draw.normal(size=(1, 1, side, side)), trust="full")
         costs.append(evaluations(subject, question, resolve(subject, question, Gradient())))
     n_steps = {8: 22, 64: 28}
-    assert costs == [1 + 2 * (n_steps[side] + 1) + N_REMOVALS + 1 + N_NOISY for side in (8, 64)]
+    assert costs == [1 + 2 * (n_steps[side] + 1) + N_REMOVALS + 1 + N_NOISY + 2 for side in (8, 64)]
 
 
 def test_a_budget_that_ends_closes_the_method(draw):
@@ -268,3 +268,36 @@ def test_a_budget_that_ends_closes_the_method(draw):
     steps.close()
     with pytest.raises(StopIteration):
         next(steps)
+
+
+def test_a_map_that_is_the_same_for_another_class_is_warned_of(draw):
+    """The second class has half of the first's weights; the third has others."""
+    weights = draw.normal(size=(2, 2, 8, 9))
+    subject = linear(np.stack([weights[0], 0.5 * weights[0], weights[1]]))
+    x = (weights[0] - weights[1])[None]  # so that the classes come in their order
+    for target, other, alike in ((0, 1, True), (2, 0, False)):
+        question = Question(x, Target(target), trust="full")
+        trust = asked_fully(subject, question, Gradient())[1].trust
+        assert trust["examined"]["other_class"] == other
+        words = [warning.split(":")[0] for warning in trust["warnings"]]
+        assert words == (["same for another class"] if alike else [])
+        assert (trust["figures"]["class_correlation"] == pytest.approx(1)) == alike
+
+
+def test_two_classes_that_are_compared_have_no_other(draw):
+    subject, question = picture(draw)
+    question = replace(question, target=Target(0, 1))
+    trust = asked_fully(subject, question, Gradient())[1].trust
+    assert trust["figures"]["class_correlation"] is None
+    assert "difference" in trust["examined"]["not_measured"]["class_correlation"]
+
+
+def test_padding_is_no_part_of_the_comparison_of_classes(draw):
+    """Ten places of padding, 0 in every map, would make any two maps of two words alike."""
+    subject = linear(draw.normal(size=(3, 12, 5)), geometry=Geometry("tokens", None, pad=0))
+    subject = replace(subject, embedding=draw.normal(size=(30, 5)))
+    ids = np.array([[7, 3, *[0] * 10]])
+    figures = asked_fully(subject, Question(ids, trust="full"), Gradient())[1].trust["figures"]
+    assert abs(figures["class_correlation"]) == pytest.approx(1), (
+        "two words: one order or the other"
+    )

@@ -73,9 +73,9 @@ def test_a_run_that_is_cut_short_answers_the_mean_so_far():
     subject, chosen = cubic(weights, slice_size=8), SmoothGrad(20, seed=3, channels="keep")
     reports, whole = finish(smooth_grad(subject, Question(x, Target(0)), chosen))
     assert [(report.done, report.total) for report in reports] == [
-        (0, 21), (9, 21), (17, 21), (21, 21),
+        (0, 21), (1, 21), (9, 21), (17, 21), (21, 21),
     ]  # fmt: skip
-    early = reports[1].best()
+    early = reports[2].best()
     assert not early.trust["complete"]
     assert early.trust["figures"]["n_samples"] == 8
     assert early.trust["options"]["n_samples"] == 20
@@ -83,6 +83,20 @@ def test_a_run_that_is_cut_short_answers_the_mean_so_far():
     wanted = np.abs((3 * (x + drawn) ** 2 * weights[0]).mean(axis=0))
     np.testing.assert_allclose(early.values, wanted, rtol=1e-5)
     assert whole.trust["complete"]
+
+
+def test_much_noise_is_drawn_in_parts_between_which_the_clock_is_looked_at(monkeypatch):
+    weights, x = draw.normal(size=(3, 2, 4, 5)), draw.normal(size=(1, 2, 4, 5))
+    subject, question = cubic(weights), Question(x, Target(1))
+    at_once, wanted = finish(smooth_grad(subject, question, SmoothGrad(20)))
+    monkeypatch.setattr("candor.explain.smooth_grad._DRAWN", 3 * x.size)
+    in_parts, answer = finish(smooth_grad(subject, question, SmoothGrad(20)))
+    np.testing.assert_array_equal(answer.values, wanted.values)
+    done = [report.done for report in in_parts]
+    assert done == sorted(done)
+    assert sorted({*done}) == [report.done for report in at_once]
+    assert len(in_parts) > 2 * len(at_once)
+    assert in_parts[2].best is None  # nothing is known while the first noise is drawn
 
 
 def test_memory_is_that_of_a_slice_however_many_samples():

@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candor.explain.surrogate import fit, kernel_weights, top_k_stability
+from candor.explain.steps import ended
+from candor.explain.surrogate import factorising, fit, kernel_weights, regressing, resampling
 from unit.explain.draws import draw_masks
+from unit.explain.told import finish
 
 
 def samples(n_samples=60, n_segments=5, seed=0):
@@ -12,6 +14,10 @@ def samples(n_samples=60, n_segments=5, seed=0):
     masks = draw_masks("image", n_segments, n_samples, seed)
     values = masks @ draw.normal(size=n_segments) + np.where(masks[:, 0], masks[:, 1], 0.3)
     return masks, values + draw.normal(size=n_samples) * 0.1, kernel_weights(masks, 0.25)
+
+
+def stability(surrogate, k, seed):
+    return ended(resampling(surrogate, k, seed))
 
 
 def ridge(masks, values, weights):
@@ -41,6 +47,20 @@ def test_out_of_sample_r2_is_that_of_refitting_without_each_sample():
         missed += weights[row] * (values[row] - intercept - masks[row] @ coefficients) ** 2
         spread += weights[row] * (values[row] - mean) ** 2
     assert fit(masks, values, weights).out_of_sample_r2 == pytest.approx(1 - missed / spread)
+
+
+def test_in_blocks_it_is_the_same_fit_and_the_clock_is_looked_at(monkeypatch):
+    masks, values, weights = samples(400, 9)
+    whole = fit(masks, values, weights)
+    kept = stability(whole, 4, seed=3)
+    monkeypatch.setattr("candor.explain.surrogate._BLOCK_CELLS", 9 * 70)
+    looks, factors = finish(factorising(masks, weights))
+    more, parted = finish(regressing(factors, values))
+    last, kept_in_parts = finish(resampling(parted, 4, seed=3))
+    assert (len(looks), len(more), len(last)) == (3 * 5, 2 * 5, 5)
+    for name in ("coefficients", "intervals", "pull", "solved", "out_of_sample_r2", "intercept"):
+        np.testing.assert_allclose(getattr(parted, name), getattr(whole, name), atol=1e-12)
+    assert kept_in_parts == kept
 
 
 def test_intervals_hold_what_another_draw_of_samples_would_find():
@@ -101,10 +121,10 @@ def test_stability_is_one_for_clear_winners_and_low_for_noise():
     masks, _, weights = samples(200, 20)
     clear = masks @ np.array([9.0, -8.0, 7.0, 6.0, -5.0] + [0.01] * 15)
     noise = np.random.default_rng(1).normal(size=200)
-    assert top_k_stability(fit(masks, clear, weights), 5, seed=0) == 1.0
-    unstable = top_k_stability(fit(masks, noise, weights), 5, seed=0)
+    assert stability(fit(masks, clear, weights), 5, seed=0) == 1.0
+    unstable = stability(fit(masks, noise, weights), 5, seed=0)
     assert 0.2 < unstable < 0.8
-    assert unstable == top_k_stability(fit(masks, noise, weights), 5, seed=0)
+    assert unstable == stability(fit(masks, noise, weights), 5, seed=0)
 
 
 def test_stability_predicts_the_overlap_of_independent_draws():
@@ -119,5 +139,5 @@ def test_stability_predicts_the_overlap_of_independent_draws():
 
     drawn = [top_five(seed) for seed in range(60)]
     overlap = np.mean([len(a[0] & b[0]) / 5 for a, b in zip(drawn[::2], drawn[1::2], strict=True)])
-    predicted = np.mean([top_k_stability(surrogate, 5, 0) for _, surrogate in drawn])
+    predicted = np.mean([stability(surrogate, 5, 0) for _, surrogate in drawn])
     assert predicted == pytest.approx(overlap, abs=0.12)

@@ -250,3 +250,55 @@ def test_the_runtime_reports_nothing_to_its_makers() -> None:
             check=True,
         )
         assert done.stdout.strip() == expected
+
+
+def test_a_run_that_would_take_all_memory_is_refused_before_it_takes_any():
+    def limited(most):
+        nodes = [
+            helper.make_node("Relu", ["x"], ["held"]),
+            helper.make_node("ArgMax", ["held"], ["scores"], axis=1, keepdims=1),
+        ]
+        proto = model(
+            nodes,
+            inputs=[value("x", FLOAT, ["n", "t"])],
+            outputs=[value("scores", INT64, ["n", 1])],
+        )
+        return Session(proto, SessionPolicy(providers=("cpu",), max_run_bytes=most))
+
+    def x(*shape):
+        return {"x": np.zeros(shape, np.float32)}
+
+    bounded = limited(4 * 1000)
+    assert bounded.run(x(10, 100))["scores"].shape == (10, 1)
+    assert bounded.run(x(100, 10))["scores"].shape == (100, 1)
+    for shape in ((11, 100), (10, 101), (1001, 1)):
+        with pytest.raises(TooLarge, match=r"over max_run_bytes, 4000; send fewer rows"):
+            bounded.run(x(*shape))
+    assert bounded.run(x(10, 100))["scores"].shape == (10, 1)
+    assert limited(0).run(x(1001, 100))["scores"].shape == (1001, 1)
+
+
+def test_a_flat_list_of_places_is_not_taken_for_rows():
+    nodes = [
+        helper.make_node("Slice", ["places", "from", "to"], ["few"]),  # of a size that is unknown
+        helper.make_node("Gather", ["x", "few"], ["held"]),
+        helper.make_node("Relu", ["held"], ["scores"]),
+    ]
+    proto = model(
+        nodes,
+        inputs=[
+            value("x", FLOAT, ["n", 100]),
+            value("places", INT64, ["m"]),
+            value("from", INT64, [1]),
+            value("to", INT64, [1]),
+        ],
+        outputs=[value("scores", FLOAT, ["k", 100])],
+    )
+    bounded = Session(proto, SessionPolicy(providers=("cpu",), max_run_bytes=10_000))
+    feeds = {
+        "x": np.zeros((10, 100), np.float32),
+        "places": np.zeros(5_000, np.int64),  # as rows they would be 2 MB
+        "from": np.zeros(1, np.int64),
+        "to": np.full(1, 7, np.int64),
+    }
+    assert bounded.run(feeds)["scores"].shape == (7, 100)

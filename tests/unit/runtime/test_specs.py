@@ -113,9 +113,21 @@ def test_texts_keep_their_shape_and_one_that_is_not_utf8_is_named():
         check_tensors([spec], {"text": array})
 
 
+def test_what_fitted_once_does_not_let_anything_else_in():
+    image = np.zeros((2, 3, 8, 8), np.float32)
+    for _ in range(2):
+        assert check_tensors([IMAGE], {"image": image})["image"] is image
+        with pytest.raises(InvalidInput, match="was sent as FP64"):
+            check_tensors([IMAGE], {"image": image.astype(np.float64)})
+        with pytest.raises(InvalidInput, match="axes"):
+            check_tensors([IMAGE], {"image": image[0]})
+        with pytest.raises(InvalidInput, match="missing"):
+            check_tensors([IMAGE, MASK], {"image": image})
+
+
 @pytest.mark.parametrize("datatype", sorted(DTYPES))
 def test_every_datatype_is_found_again_from_its_numpy_type(datatype):
-    assert datatype_of(np.zeros(1, DTYPES[datatype].numpy)) == datatype
+    assert datatype_of(DTYPES[datatype].numpy) == datatype
 
 
 def test_a_runtime_value_that_is_no_tensor_is_refused():

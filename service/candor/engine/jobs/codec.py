@@ -18,7 +18,7 @@ from candor.result import ModelId
 __all__ = ["SCHEMA", "decode_answer", "decode_job", "decode_request", "encode_answer", "encode_job",
            "encode_request"]  # fmt: skip
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of all formats; another version is another world."""
 
 _RECORD: Final = (b"CNDJ", SCHEMA)
@@ -97,6 +97,8 @@ def _sound(job: Job) -> bool:
         and _is_number(job.progress, 1)
         and type(job.deaths) is int
         and _is_number(job.deaths, 1000)
+        and type(job.moves) is int
+        and _is_number(job.moves, 2**53)
         and (failure is None or (failure.name in ERRORS and type(failure.message) is str))
     )
 

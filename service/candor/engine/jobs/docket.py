@@ -1,19 +1,20 @@
 """Who has which jobs under way, in Redis: how the jobs of a dead server are found.
 
-    candor:<namespace>:job:<schema>:servers            servers that have, or had, any
-    candor:<namespace>:job:<schema>:server:<server>    there while that server lives
-    candor:<namespace>:job:<schema>:at:<server>        keys of those that it has
+    candor:<namespace>:job:<schema>:{servers}            servers that have, or had, any
+    candor:<namespace>:job:<schema>:server:{<server>}    there while that server lives
+    candor:<namespace>:job:<schema>:at:{<server>}        keys of those that it has
 
-A hint and no more: whose a job is stands in its record.
+A hint and no more: whose a job is stands in its record. In a cluster all of it lies at two places,
+and one of them is enough.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from candor.engine.jobs.asker import Asker, Command, known
 from candor.engine.jobs.codec import SCHEMA
-from candor.engine.jobs.shelf import asking, typed, unless_odd
-from candor.engine.redis_client import RedisClient
+from candor.errors import Unavailable
 
 __all__ = ["Docket"]
 
@@ -25,78 +26,83 @@ _KEY: Final = re.compile(rb"[0-9a-f]{64}")
 
 
 class Docket:
-    """Servers and what they have; the shelf closes the client."""
+    """Servers and what they have."""
 
-    def __init__(self, client: RedisClient, *, namespace: str, timeout_s: float) -> None:
-        """Put it on a client.
+    def __init__(self, asker: Asker, *, namespace: str) -> None:
+        """Put it on a Redis.
 
         Args:
-            client: that of the shelf.
+            asker: asks it.
             namespace: separates those who share one Redis.
-            timeout_s: for each question.
         """
-        self._client: Any = client
+        self._asker = asker
         self._prefix = f"candor:{namespace}:job:{SCHEMA}:"
-        self._timeout_s = timeout_s
 
     async def beat(self, server: str, lost_s: float) -> None:
         """Say that a server lives; it counts as dead when it says nothing for so long.
 
         Raises:
-            Unavailable: Redis does not answer, as everywhere here.
+            Unavailable: nobody answers who keeps it, as everywhere here.
         """
-        async with asking(self._timeout_s):
-            px = max(1, int(lost_s * 1000))
-            await self._client.set(f"{self._prefix}server:{server}", b"", px=px)
+        px = max(1, int(lost_s * 1000))
+        await self._known([("SET", name, b"", "PX", px) for name in self._names("server", server)])
 
-    async def alive(self, servers: Collection[str]) -> set[str]:
+    async def alive(self, servers: Sequence[str]) -> set[str]:
         """Which of them live."""
-        async with asking(self._timeout_s):
-            pipeline = self._client.pipeline(transaction=False)
-            for server in servers:
-                pipeline.exists(f"{self._prefix}server:{server}")
-            found = await pipeline.execute()
-        return {server for server, there in zip(servers, found, strict=True) if there}
+        names = [self._names("server", server) for server in servers]
+        found = await self._asker.ask([("EXISTS", name) for each in names for name in each])
+        if found:
+            known(found)
+        n = self._asker.n_places
+        of_server = (found[at : at + n] for at in range(0, len(found), n))
+        return {server for server, said in zip(servers, of_server, strict=True) if _lives(said)}
 
     async def gone(self, server: str) -> None:
         """Say that a server lives no longer."""
-        async with asking(self._timeout_s):
-            await self._client.delete(f"{self._prefix}server:{server}")
+        await self._known([("DEL", name) for name in self._names("server", server)])
 
-    async def attach(self, server: str, keys: Iterable[str]) -> None:
+    async def attach(self, server: str, keys: Sequence[str]) -> None:
         """Note that a server has jobs."""
-        async with asking(self._timeout_s):
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.sadd(f"{self._prefix}servers", server)
-            pipeline.pexpire(f"{self._prefix}servers", _KEPT_MS)
-            pipeline.sadd(f"{self._prefix}at:{server}", *keys)
-            pipeline.pexpire(f"{self._prefix}at:{server}", _KEPT_MS)
-            for answer in await pipeline.execute(raise_on_error=False):
-                unless_odd(answer)  # where something else stands there, the jobs run all the same
+        for names, members in (
+            (self._names("servers"), (server,)),
+            (self._names("at", server), tuple(keys)),
+        ):
+            commands: list[Command] = [("SADD", name, *members) for name in names]
+            await self._known(commands + [("PEXPIRE", name, _KEPT_MS) for name in names])
 
     async def detach(self, server: str, key: str) -> None:
         """Note that a server has a job no longer."""
-        async with asking(self._timeout_s):
-            await self._client.srem(f"{self._prefix}at:{server}", key)
+        await self._known([("SREM", name, key) for name in self._names("at", server)])
 
     async def servers(self) -> set[str]:
         """Those that have jobs, or had some when they died."""
-        async with asking(self._timeout_s):
-            found = await typed(self._client.smembers(f"{self._prefix}servers"), set())
+        found = await self._known([("SMEMBERS", name) for name in self._names("servers")])
         return _sound(found, _SERVER)
 
     async def at(self, server: str) -> set[str]:
         """Keys of some of the jobs that a server has; none only where it has none."""
-        async with asking(self._timeout_s):
-            asked = self._client.srandmember(f"{self._prefix}at:{server}", _AT_ONCE)
-            found = await typed(asked, [])
-        return _sound(found, _KEY)
+        names = self._names("at", server)
+        return _sound(await self._known([("SRANDMEMBER", name, _AT_ONCE) for name in names]), _KEY)
 
     async def forget(self, server: str) -> None:
         """Note that a server has no jobs, and will have none."""
-        async with asking(self._timeout_s):
-            await self._client.srem(f"{self._prefix}servers", server)
+        await self._known([("SREM", name, server) for name in self._names("servers")])
+
+    def _names(self, what: str, server: str = "") -> list[str]:
+        # The list of all servers has a tag of its own.
+        tags = self._asker.tags(server or what)
+        return [f"{self._prefix}{what}:{tag}" if server else f"{self._prefix}{tag}" for tag in tags]
+
+    async def _known(self, commands: Sequence[Command]) -> list[Any]:
+        return known(await self._asker.ask(commands))
 
 
-def _sound(found: Iterable[bytes], form: re.Pattern[bytes]) -> set[str]:
-    return {member.decode() for member in found if form.fullmatch(member)}
+def _lives(said: Sequence[Any]) -> bool:
+    """Whether anybody says so; and where nobody can say, nobody says that it is dead."""
+    answers = [answer for answer in said if not isinstance(answer, Unavailable)]
+    return any(answers) or not answers
+
+
+def _sound(found: Iterable[Any], form: re.Pattern[bytes]) -> set[str]:
+    members = {member for each in found for member in each or ()}
+    return {member.decode() for member in members if form.fullmatch(member)}

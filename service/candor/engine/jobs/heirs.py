@@ -74,23 +74,26 @@ class Heir:
         keys = sorted(await self._kept.docket.at(dead))
         if not keys and dead != server:
             await self._kept.docket.forget(dead)
-        for key, data in zip(keys, await self._kept.shelf.get(keys) if keys else [], strict=True):
+        found = await self._kept.reader.standing(keys) if keys else []
+        for key, standing in zip(keys, found, strict=True):
             if self._stopping.is_set():
                 return False
             held = self._memory.get(key)
             if held is not None and not held.job.ended:
                 continue
-            job = self._kept.reader.decoded(data, key)
+            job = standing.job
+            if job is None and not standing.whole:
+                continue  # who knows
             if job is None or job.ended or job.server != dead:
                 await self._kept.docket.detach(dead, key)
-            elif not await self._take_over(key, job, data, server, revive):
+            elif not await self._take_over(key, job, standing.written, server, revive):
                 return False
         return True
 
     async def _take_over(
         self, key: str, job: Job, data: bytes, server: str, revive: Revive
     ) -> bool:
-        sizes = await self._kept.shelf.requests([key])
+        sizes = await self._kept.shelf.requests([(key, job.moves)])
         if key not in sizes:
             # Nobody can: whoever asks is told that it is lost.
             await self._kept.docket.detach(job.server, key)

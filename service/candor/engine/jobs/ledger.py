@@ -167,13 +167,14 @@ class Jobs:
     async def list(self, tenant: str, limit: int) -> tuple[list[Job], bool]:
         """The tenant's jobs, newest first, and whether those are all that there are.
 
-        False where Redis does not answer: jobs of other servers are missing.
+        False where Redis, or a node of it, does not answer: jobs of other servers may be missing.
         """
         jobs: dict[str, Job] = {}
         whole = True
         if self._kept is not None:
             try:
-                jobs = {job.id: job for job in await self._kept.reader.of(tenant, limit)}
+                known, whole = await self._kept.reader.of(tenant, limit)
+                jobs = {job.id: job for job in known}
             except Unavailable:
                 whole = False
         jobs |= {held.job.id: held.job for held in self._memory.all() if held.job.tenant == tenant}

@@ -153,7 +153,7 @@ class Lives:
         sealed: bytes | None = None
         while sealed is None:
             try:
-                sealed = await heeded(self._kept.shelf.request(held.key))
+                sealed = await heeded(self._kept.shelf.request((held.key, held.job.moves)))
             except Unavailable:
                 await asyncio.sleep(_AGAIN_S)
         request = await asyncio.to_thread(decode_request, sealed, held.key, self._secret)

@@ -6,19 +6,37 @@ any more. Nobody writes that down: it is what whoever asks is told.
 """
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from candor.engine.jobs.asker import NODE_AWAY
 from candor.engine.jobs.codec import decode_answer, decode_job
 from candor.engine.jobs.docket import Docket
 from candor.engine.jobs.record import Job, job_key, lost, tenant_key
 from candor.engine.jobs.shelf import Shelf
 from candor.engine.sealed import Malformed
+from candor.errors import Unavailable
 from candor.metrics import Metrics
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "Standing"]
 
 _GONE = "the server that had it has stopped"
 _NO_ANSWER = "its answer is no longer in Redis"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What Redis has of a job.
+
+    Attributes:
+        job: None where there is none.
+        written: its record; where there is no job, the beginning of whatever stands there.
+        whole: whether everybody who might have a newer one answers.
+    """
+
+    job: Job | None
+    written: bytes
+    whole: bool
 
 
 class Reader:
@@ -34,28 +52,36 @@ class Reader:
         """A job; None where there is none, or what stands there is none.
 
         Raises:
-            Unavailable: Redis does not answer, as everywhere here.
+            Unavailable: whoever would know does not answer, as everywhere here.
         """
-        return (await self._read([key]))[0]
+        (standing,) = await self.standing([key])
+        if standing.job is None and not standing.whole:
+            raise Unavailable(NODE_AWAY)
+        return (await self._judged([key], [standing]))[0]
 
     async def fetch(self, key: str) -> tuple[Job | None, bytes | None]:
         """A job with its answer, if it has succeeded."""
-        job = await self.find(key)
-        if job is None or job.state != "succeeded":
-            return job, None
-        data = await self._shelf.answer(key)
-        answer = await asyncio.to_thread(decode_answer, data, key, self._secret)
-        if isinstance(answer, Malformed):
-            if data:
-                self._metrics.cache_error("redis", answer.reason)
-            return replace(job, state="lost", failure=lost(_NO_ANSWER)), None
-        return job, answer
+        return await self._fetched(key, await self.find(key))
 
-    async def of(self, tenant: str, limit: int) -> list[Job]:
-        """The jobs of a tenant, newest first."""
+    async def there(self, standing: Standing, key: str) -> Job | None:
+        """A job as one finds it; None where it is lost, and its place free."""
+        (judged,) = await self._judged([key], [standing])
+        job, _ = await self._fetched(key, judged)
+        return None if job is None or job.state == "lost" else job
+
+    async def of(self, tenant: str, limit: int) -> tuple[list[Job], bool]:
+        """The newest jobs of a tenant, and whether those are all that there are."""
         ids = await self._shelf.listed(tenant_key(tenant, self._secret), limit)
         keys = [job_key(tenant, job_id, self._secret) for job_id in ids]
-        return [job for job in await self._read(keys) if job is not None]
+        found = await self.standing(keys) if keys else []
+        jobs = await self._judged(keys, found)
+        whole = all(standing.job is not None or standing.whole for standing in found)
+        return [job for job in jobs if job is not None], whole
+
+    async def standing(self, keys: Sequence[str]) -> list[Standing]:
+        """What stands under each key."""
+        stored = await self._shelf.get(keys)
+        return [self._newest(records, key) for records, key in zip(stored, keys, strict=True)]
 
     async def cancel(self, key: str) -> None:
         """Ask the server that runs a job to end it."""
@@ -71,20 +97,36 @@ class Reader:
             return None
         return job
 
-    async def _read(self, keys: list[str]) -> list[Job | None]:
-        stored = await self._shelf.get(keys)
-        jobs = [self.decoded(data, key) for data, key in zip(stored, keys, strict=True)]
-        under_way = {
-            key: job
-            for key, job in zip(keys, jobs, strict=True)
-            if job is not None and not job.ended
-        }
+    def _newest(self, records: Sequence[bytes | None], key: str) -> Standing:
+        newest, written = None, records[0] or b""
+        for data in records:
+            job = self.decoded(data, key) if data else None
+            if data and job is not None and (newest is None or job.moves > newest.moves):
+                newest, written = job, data
+        return Standing(newest, written, None not in records)
+
+    async def _fetched(self, key: str, job: Job | None) -> tuple[Job | None, bytes | None]:
+        if job is None or job.state != "succeeded":
+            return job, None
+        data = await self._shelf.answer((key, job.moves))
+        answer = await asyncio.to_thread(decode_answer, data, key, self._secret)
+        if isinstance(answer, Malformed):
+            if data:
+                self._metrics.cache_error("redis", answer.reason)
+            return replace(job, state="lost", failure=lost(_NO_ANSWER)), None
+        return job, answer
+
+    async def _judged(self, keys: Sequence[str], found: Sequence[Standing]) -> list[Job | None]:
+        """Jobs as whoever asks is told of them: whether anybody works on them."""
+        jobs = dict(zip(keys, (standing.job for standing in found), strict=True))
+        under_way = {key: job for key, job in jobs.items() if job is not None and not job.ended}
         servers = {job.server for job in under_way.values()}
         alive = await self._docket.alive(sorted(servers)) if servers else set()
-        left = [key for key, job in under_way.items() if job.server not in alive]
-        asked = await self._shelf.requests(left) if left else {}
-        judged = {key: _left(under_way[key], resumable=key in asked) for key in left}
-        return [judged.get(key, job) for key, job in zip(keys, jobs, strict=True)]
+        left = {key: job for key, job in under_way.items() if job.server not in alive}
+        places = [(key, job.moves) for key, job in left.items()]
+        asked = await self._shelf.requests(places) if places else {}
+        judged = {key: _left(job, resumable=key in asked) for key, job in left.items()}
+        return [judged.get(key, job) for key, job in jobs.items()]
 
 
 def _left(job: Job, *, resumable: bool) -> Job:

@@ -56,6 +56,8 @@ class Job:
         expires_at: until when it is kept, once it has ended.
         caller: whose turn it takes, and whose share.
         deaths: how many servers died while they ran it.
+        moves: how often it was put elsewhere because whoever kept it did not answer; which of its
+            records holds, and at which of its places that is.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Job:
     failure: Failure | None = None
     caller: str = ""
     deaths: int = 0
+    moves: int = 0
 
     @property
     def ended(self) -> bool:

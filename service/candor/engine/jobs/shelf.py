@@ -1,32 +1,34 @@
 """Jobs in Redis: records, requests, answers, who is to be cancelled, which jobs a tenant has.
 
-    candor:<namespace>:job:<schema>:<key>              a record, and beside it
-    candor:<namespace>:job:<schema>:<key>:request      what was asked, while it is under way
-    candor:<namespace>:job:<schema>:<key>:answer       its answer
-    candor:<namespace>:job:<schema>:<key>:cancel       there while somebody wants it to end
-    candor:<namespace>:job:<schema>:of:<tenant>        ids of a tenant's jobs by time
+    candor:<namespace>:job:<schema>:{<key>}            a record, and beside it
+    candor:<namespace>:job:<schema>:{<key>}:request    what was asked, while it is under way
+    candor:<namespace>:job:<schema>:{<key>}:answer     its answer
+    candor:<namespace>:job:<schema>:{<key>}:cancel     there while somebody wants it to end
+    candor:<namespace>:job:<schema>:of:{<tenant>}      ids of a tenant's jobs by time
 
-Every command has one key, so that a cluster will do. Unlike the cache, which is well served without
-Redis, this says so where Redis does not answer: by Unavailable. A record is only ever put in the
-place of one that the writer has seen, so that of two servers one learns that it is the other's.
+Unlike the cache, which is well served without Redis, this says so where Redis does not answer: by
+Unavailable. A record is only ever put in the place of one that the writer has seen, so that of two
+servers one learns that it is the other's.
+
+In a cluster a job lies at one of two places, as its record says by how often it was moved; what
+takes little room, lists and flags, lies at both.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
-
+from candor.engine.jobs.asker import Asker, Command, known, sure
 from candor.engine.jobs.codec import SCHEMA
-from candor.engine.redis_client import FAILURES, RedisClient
 from candor.engine.sealed import MAX_BODY_BYTES
 from candor.errors import Unavailable
 
-__all__ = ["MAX_LISTED", "Shelf", "asking", "typed", "unless_odd"]
+__all__ = ["MAX_LISTED", "Shelf", "Where"]
 
 MAX_LISTED: Final = 1000
 """Jobs of one tenant that are kept; the oldest go first."""
+
+Where = tuple[str, int]
+"""The key of a job, and how often it was moved."""
 
 _MAX_RECORD_BYTES: Final = 64 << 10
 _FLAG_MS: Final = 60_000
@@ -44,179 +46,155 @@ _REPLACE: Final = (
 
 
 class Shelf:
-    """What replicas know of each other's jobs; owns its client."""
+    """What replicas know of each other's jobs."""
 
-    def __init__(
-        self, client: RedisClient, *, namespace: str, ttl_s: float, timeout_s: float
-    ) -> None:
-        """Put it on a client.
+    def __init__(self, asker: Asker, *, namespace: str, ttl_s: float) -> None:
+        """Put it on a Redis.
 
         Args:
-            client: with time-outs that answers of many megabytes keep to.
+            asker: asks it.
             namespace: separates those who share one Redis.
             ttl_s: how long what has ended is kept.
-            timeout_s: for each question.
         """
-        self._client: Any = client
+        self._asker = asker
         self._prefix = f"candor:{namespace}:job:{SCHEMA}:"
         self._ttl_ms = max(1, int(ttl_s * 1000))
-        self._timeout_s = timeout_s
 
-    async def replace(self, key: str, seen: bytes, record: bytes, *, ended: bool) -> bytes | None:
+    @property
+    def n_places(self) -> int:
+        """Where a job may lie: more than one where another node may take what one does not."""
+        return self._asker.n_places
+
+    async def replace(
+        self, where: Where, seen: bytes, record: bytes, *, ended: bool
+    ) -> bytes | None:
         """Put a record where there is none, or the one that was seen.
 
         Returns:
             None where it stands there now; else what stands there.
 
         Raises:
-            Unavailable: Redis does not answer, as everywhere here.
+            Unavailable: whoever keeps it does not answer, as everywhere here.
         """
-        async with self._asking():
-            px = self._ttl_ms + (0 if ended else _UNDER_WAY_MS)
-            found = await self._client.eval(_REPLACE, 1, self._prefix + key, seen, record, px)
+        px = self._ttl_ms + (0 if ended else _UNDER_WAY_MS)
+        found = await self._one(("EVAL", _REPLACE, 1, self._name(where), seen, record, px))
         return None if found is None else bytes(found)
 
-    async def refresh(self, keys: Sequence[str]) -> tuple[set[str], set[str]]:
-        """Keep records and requests of jobs under way; the keys of those that are not there."""
+    async def refresh(self, places: Sequence[Where]) -> tuple[set[str], set[str]]:
+        """Keep records and requests of jobs under way; the keys of those that are not there.
+
+        Or that cannot be reached: it is in writing them that this shows.
+        """
         px = self._ttl_ms + _UNDER_WAY_MS
-        async with self._asking():
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.pexpire(self._prefix + key, px)
-            for key in keys:
-                pipeline.pexpire(f"{self._prefix}{key}:request", px)
-            found = await pipeline.execute()
-        records, requests = found[: len(keys)], found[len(keys) :]
+        commands: list[Command] = [("PEXPIRE", self._name(where), px) for where in places]
+        commands += [("PEXPIRE", self._name(where, ":request"), px) for where in places]
+        found = await self._asker.ask(commands)
+        there = [not isinstance(answer, Unavailable) and bool(answer) for answer in found]
+        records, requests = there[: len(places)], there[len(places) :]
         return (
-            {key for key, there in zip(keys, records, strict=True) if not there},
-            {key for key, there in zip(keys, requests, strict=True) if not there},
+            {key for (key, _), kept in zip(places, records, strict=True) if not kept},
+            {key for (key, _), kept in zip(places, requests, strict=True) if not kept},
         )
 
-    async def put_request(self, key: str, request: bytes) -> None:
+    async def put_request(self, where: Where, request: bytes) -> None:
         """Store what was asked."""
-        async with self._asking():
-            px = self._ttl_ms + _UNDER_WAY_MS
-            await self._client.set(f"{self._prefix}{key}:request", request, px=px)
+        px = self._ttl_ms + _UNDER_WAY_MS
+        await self._one(("SET", self._name(where, ":request"), request, "PX", px))
 
-    async def request(self, key: str) -> bytes:
+    async def request(self, where: Where) -> bytes:
         """What was asked; b"" where it is not there."""
-        return await self._long(f"{key}:request")
+        return await self._long(self._name(where, ":request"))
 
-    async def drop_request(self, key: str) -> None:
+    async def drop_request(self, where: Where) -> None:
         """Forget what was asked."""
-        async with self._asking():
-            await self._client.delete(f"{self._prefix}{key}:request")
+        await self._one(("DEL", self._name(where, ":request")))
 
-    async def requests(self, keys: Sequence[str]) -> dict[str, int]:
+    async def requests(self, places: Sequence[Where]) -> dict[str, int]:
         """How many bytes was asked of each of them; not of those where it is not there."""
-        async with self._asking():
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.strlen(f"{self._prefix}{key}:request")
-            found = await pipeline.execute(raise_on_error=False)
-        sizes = zip(keys, found, strict=True)
-        return {key: size for key, size in sizes if isinstance(size, int) and size}
+        found = await self._asker.ask(
+            [("STRLEN", self._name(where, ":request")) for where in places]
+        )
+        return {key: size for (key, _), size in zip(places, map(sure, found), strict=True) if size}
 
-    async def get(self, keys: Sequence[str]) -> list[bytes]:
-        """Records; b"" for each that is none."""
-        async with self._asking():
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.getrange(self._prefix + key, 0, _MAX_RECORD_BYTES)
-            answers = await pipeline.execute(raise_on_error=False)
-            return [bytes(unless_odd(answer)) for answer in answers]
+    async def record(self, where: Where) -> bytes:
+        """What stands at one place; b"" for none."""
+        found = await self._one(("GETRANGE", self._name(where), 0, _MAX_RECORD_BYTES))
+        return bytes(found or b"")
 
-    async def put_answer(self, key: str, answer: bytes) -> None:
+    async def get(self, keys: Sequence[str]) -> list[list[bytes | None]]:
+        """Of each key what stands at its places: b"" for no record, None for nobody can say."""
+        n = self._asker.n_places
+        found = await self._asker.ask(
+            [
+                ("GETRANGE", self._name((key, place)), 0, _MAX_RECORD_BYTES)
+                for key in keys
+                for place in range(n)
+            ]
+        )
+        records = [None if isinstance(each, Unavailable) else bytes(each or b"") for each in found]
+        if found:
+            known(found)
+        return [records[at : at + n] for at in range(0, len(records), n)]
+
+    async def put_answer(self, where: Where, answer: bytes) -> None:
         """Store an answer."""
-        async with self._asking():
-            await self._client.set(f"{self._prefix}{key}:answer", answer, px=self._ttl_ms)
+        await self._one(("SET", self._name(where, ":answer"), answer, "PX", self._ttl_ms))
 
-    async def answer(self, key: str) -> bytes:
+    async def answer(self, where: Where) -> bytes:
         """An answer; b"" where there is none."""
-        return await self._long(f"{key}:answer")
+        return await self._long(self._name(where, ":answer"))
 
     async def flag(self, key: str) -> None:
         """Ask whoever runs a job to cancel it."""
-        async with self._asking():
-            await self._client.set(f"{self._prefix}{key}:cancel", b"", px=_FLAG_MS)
+        names = self._names(key, ":cancel")
+        known(await self._asker.ask([("SET", name, b"", "PX", _FLAG_MS) for name in names]))
 
     async def unflag(self, key: str) -> None:
         """Take back what was asked of a job of the same id before."""
-        async with self._asking():
-            await self._client.delete(f"{self._prefix}{key}:cancel")
+        known(await self._asker.ask([("DEL", name) for name in self._names(key, ":cancel")]))
 
-    async def flagged(self, keys: Sequence[str]) -> list[str]:
+    async def flagged(self, places: Sequence[Where]) -> list[str]:
         """Which jobs are to be cancelled."""
-        async with self._asking():
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.exists(f"{self._prefix}{key}:cancel")
-            found = await pipeline.execute()
-        return [key for key, there in zip(keys, found, strict=True) if there]
+        names = [self._name(where, ":cancel") for where in places]
+        found = await self._asker.ask([("EXISTS", name) for name in names])
+        asked = [not isinstance(answer, Unavailable) and bool(answer) for answer in found]
+        return [key for (key, _), wanted in zip(places, asked, strict=True) if wanted]
 
     async def enlist(self, tenant: str, job_id: str, at: float) -> None:
         """Note that a tenant has a job, and forget its oldest where there are too many."""
-        async with self._asking():
-            name = f"{self._prefix}of:{tenant}"
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.zadd(name, {job_id: at})
-            pipeline.zremrangebyrank(name, 0, -MAX_LISTED - 1)
-            pipeline.pexpire(name, self._ttl_ms + _LIST_MS)
-            await pipeline.execute()
+        commands: list[Command] = []
+        for name in self._lists(tenant):
+            commands += [
+                ("ZADD", name, at, job_id),
+                ("ZREMRANGEBYRANK", name, 0, -MAX_LISTED - 1),
+                ("PEXPIRE", name, self._ttl_ms + _LIST_MS),
+            ]
+        known(await self._asker.ask(commands))
 
     async def listed(self, tenant: str, limit: int) -> list[str]:
-        """Ids of a tenant's jobs, newest first; some may be gone."""
-        async with self._asking():
-            name = f"{self._prefix}of:{tenant}"
-            found = await typed(self._client.zrevrange(name, 0, limit - 1), [])
-        return [member.decode(errors="replace") for member in found]
+        """Ids of a tenant's jobs, those of the newest among them; some may be gone."""
+        names = self._lists(tenant)
+        found = known(await self._asker.ask([("ZREVRANGE", name, 0, limit - 1) for name in names]))
+        members = dict.fromkeys(member for each in found for member in each or ())
+        return [member.decode(errors="replace") for member in members]
 
     async def close(self) -> None:
         """Hang up."""
-        await self._client.aclose()
+        await self._asker.close()
+
+    def _name(self, where: Where, what: str = "") -> str:
+        return f"{self._prefix}{self._asker.tag(*where)}{what}"
+
+    def _names(self, key: str, what: str) -> list[str]:
+        return [f"{self._prefix}{tag}{what}" for tag in self._asker.tags(key)]
+
+    def _lists(self, tenant: str) -> list[str]:
+        return [f"{self._prefix}of:{tag}" for tag in self._asker.tags(tenant)]
+
+    async def _one(self, command: Command) -> Any:
+        return sure((await self._asker.ask([command]))[0])
 
     async def _long(self, name: str) -> bytes:
-        async with self._asking():
-            # Whatever stands there, no more than could be one of ours crosses the wire.
-            asked = self._client.getrange(self._prefix + name, 0, MAX_BODY_BYTES + 4096)
-            found: bytes = await typed(asked)
-        return found
-
-    def _asking(self) -> AbstractAsyncContextManager[None]:
-        return asking(self._timeout_s)
-
-
-@asynccontextmanager
-async def asking(timeout_s: float) -> AsyncGenerator[None, None]:
-    """Ask Redis within a time.
-
-    Raises:
-        Unavailable: it does not answer.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except FAILURES as error:
-        raise Unavailable(
-            "jobs are kept in Redis, which does not answer at the moment: only the server that "
-            "runs a job can tell of it"
-        ) from error
-
-
-async def typed(asked: Any, otherwise: Any = b"") -> Any:
-    """What was asked for; of a value of another type as little as of none."""
-    try:
-        return await asked
-    except ResponseError as error:
-        if str(error).startswith("WRONGTYPE"):
-            return otherwise
-        raise
-
-
-def unless_odd(answer: Any) -> Any:
-    """One answer of several; b"" for a value of another type."""
-    if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
-        return b""
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+        # Whatever stands there, no more than could be one of ours crosses the wire.
+        found = await self._one(("GETRANGE", name, 0, MAX_BODY_BYTES + 4096))
+        return bytes(found or b"")

@@ -5,11 +5,30 @@ from typing import Literal
 
 from candor.autodiff import Anatomy, Graph
 from candor.errors import Unsupported
-from candor.result import Kind
+from candor.result import Geometry, Kind
 
-__all__ = ["Activation", "Blueprint", "explained_value"]
+__all__ = ["Activation", "Blueprint", "End", "explained_value", "nth"]
 
 Activation = Literal["softmax", "sigmoid", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One of several inputs that are explained.
+
+    Attributes:
+        input: its name.
+        value: what gradients are taken to: itself, or the output of its embedding.
+        width: of the embedding; None where there is none.
+        geometry: of its rows.
+        layers: that have its positions; known of a subject's, not of a blueprint's.
+    """
+
+    input: str
+    value: str
+    width: int | None
+    geometry: Geometry
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +41,10 @@ class Blueprint:
         activation: what turns scores into probabilities; none: they are probabilities already.
         kind: what a row is.
         channel_axis: of a row, see `result.Geometry`.
-        input: the graph input that is explained.
+        input: the graph input that is explained; of several the first.
         embedding: the value that gradients are taken to, where the manifest names it.
+        ends: where scores depend on several inputs, those that are explained; else ().
+        held: the others of these.
     """
 
     graph: Graph
@@ -33,6 +54,22 @@ class Blueprint:
     channel_axis: int | None
     input: str
     embedding: str | None = None
+    ends: tuple[End, ...] = ()
+    held: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The graph inputs that are explained."""
+        return tuple(end.input for end in self.ends) or (self.input,)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """For each of `inputs` the value that gradients are taken to.
+
+        Raises:
+            Unsupported: as `explained`.
+        """
+        return tuple(end.value for end in self.ends) or (self.explained,)
 
     @property
     def explained(self) -> str:
@@ -54,3 +91,8 @@ def explained_value(anatomy: Anatomy, input_name: str, embedding: str | None) ->
             "table) follows it, so there is nothing to take a gradient to"
         )
     return anatomy.explained[0]
+
+
+def nth(name: str, position: int) -> str:
+    """What is the same of each input, as it is called in a program: of the first by `name`."""
+    return f"{name}.{position}" if position else name

@@ -10,10 +10,11 @@ from candor.autodiff.layout import Layout
 from candor.autodiff.recurrent_layers import STATES
 from candor.errors import Unsupported
 from candor.result import CamFormula
-from candor.runtime.programs.blueprint import Blueprint
+from candor.runtime.programs.blueprint import Blueprint, nth
 from candor.runtime.programs.cam_formulas import FORMULAS, Formula
 from candor.runtime.programs.heads import PROBABILITY, SCORE, add_direction, add_heads
 from candor.runtime.programs.interpose import in_float
+from candor.runtime.programs.mapped import inputs_of_layers
 
 __all__ = ["MAP", "cam_program"]
 
@@ -30,7 +31,11 @@ def cam_program(
 
     With `normalise` the map is post-processed per row in pytorch-grad-cam's order: rectify, scale
     to 0..1 at the layer's resolution, resize (bilinear, half-pixel), rectify and scale again.
-    Without, it is resized only, in the units of the score.
+    Without, it is resized only, in the units of the score. Of several inputs there is a map for
+    each that the layer has the positions of (`blueprint.nth` names them).
+
+    Raises:
+        Unsupported: the model has no such map.
     """
     graph = blueprint.graph.copy()
     heads = add_heads(graph, blueprint)
@@ -43,11 +48,26 @@ def cam_program(
     )
     if normalise:
         raw = _unit_range(graph, op, raw)
-    resized = op.Squeeze(_resize(graph, op, raw, *_positions(graph, op, blueprint)), [1])
-    if normalise:
-        resized = _unit_range(graph, op, resized)
-    graph.add_output(resized, MAP)
-    return graph.finish([SCORE, PROBABILITY, MAP])
+    maps = []
+    for position, (name, channel_axis) in _mapped(blueprint, layer).items():
+        positions = _positions(graph, op, name, channel_axis)
+        resized = op.Squeeze(_resize(graph, op, raw, *positions), [1])
+        if normalise:
+            resized = _unit_range(graph, op, resized)
+        maps.append(graph.add_output(resized, nth(MAP, position)))
+    return graph.finish([SCORE, PROBABILITY, *maps])
+
+
+def _mapped(blueprint: Blueprint, layer: str) -> dict[int, tuple[str, int | None]]:
+    """Name and channel axis of the inputs that the map is drawn for, by their position."""
+    if not blueprint.ends:
+        return {0: (blueprint.input, blueprint.channel_axis)}
+    ends = {at: blueprint.ends[at] for at in inputs_of_layers(blueprint).get(layer, ())}
+    if not ends:
+        raise Unsupported(
+            f"layer '{layer}' has the positions of none of the inputs {', '.join(blueprint.inputs)}"
+        )
+    return {at: (end.input, end.geometry.channel_axis) for at, end in ends.items()}
 
 
 def _by_gradient(
@@ -108,12 +128,12 @@ def _unit_range(graph: Graph, op: Emitter, raw: str) -> str:
     return op.Div(shifted, op.Add(extent, _EPSILON))
 
 
-def _positions(graph: Graph, op: Emitter, blueprint: Blueprint) -> tuple[str, int]:
-    """The input's spatial extent, as a shape value, (h, w) or (t,), and how many axes these are."""
-    axes = range(1, graph.rank(blueprint.input) or 0)
-    channel = None if blueprint.channel_axis is None else 1 + blueprint.channel_axis
+def _positions(graph: Graph, op: Emitter, name: str, channel_axis: int | None) -> tuple[str, int]:
+    """An input's spatial extent, as a shape value, (h, w) or (t,), and how many axes these are."""
+    axes = range(1, graph.rank(name) or 0)
+    channel = None if channel_axis is None else 1 + channel_axis
     kept = [axis for axis in axes if axis != channel]
-    return op.Gather(op.Shape(blueprint.input), kept, axis=0), len(kept)
+    return op.Gather(op.Shape(name), kept, axis=0), len(kept)
 
 
 def _resize(graph: Graph, op: Emitter, raw: str, positions: str, n_axes: int) -> str:

@@ -17,4 +17,5 @@ def forward(blueprint: Blueprint) -> ModelProto:
 
 def embedding(blueprint: Blueprint) -> ModelProto:
     """Token ids [n, t] -> the embedding's output [n, t, d], under its own name."""
-    return blueprint.graph.copy().finish([blueprint.explained])
+    embedded = [value for value in blueprint.values if value not in blueprint.inputs]
+    return blueprint.graph.copy().finish(embedded)

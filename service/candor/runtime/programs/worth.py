@@ -5,7 +5,7 @@ multiplications. What is spent beside them decides where networks are small.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,11 +27,30 @@ _NS_A_RUN: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a node takes, and where that is spent: number and full size of a box; None: anywhere."""
+    """What a node takes, and where that is spent.
 
+    Attributes:
+        value: that it writes.
+        multiplications, moved: how many there are, and how many values are set in.
+        box: number and full size of the box; None: everywhere.
+        slides: whether windows slide over a patch.
+    """
+
+    value: str
     multiplications: int
     moved: int
     box: tuple[int, int] | None
+    slides: bool
+
+    def ns(self, boxes: list[Boxes]) -> float:
+        """About how long it takes, on the mean over the boxes of some windows."""
+        share = 1.0
+        if self.box is not None:
+            low, high = boxes[self.box[0]]
+            share = float(np.prod(high - low, axis=1).mean()) / self.box[1]
+        return share * (
+            self.multiplications * _NS_A_MULTIPLICATION + self.moved * _NS_A_VALUE_MOVED
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +69,32 @@ class Cost:
 
     def part_ns(self, boxes: list[Boxes]) -> float:
         """About how long a window takes, on the mean over some."""
-        spent: float = _NS_A_RUN + (self.n_nodes + self.n_splices * _NODES_A_SPLICE) * _NS_A_NODE
+        n_nodes = self.n_nodes + self.n_splices * _NODES_A_SPLICE
+        return _NS_A_RUN + n_nodes * _NS_A_NODE + sum(part.ns(boxes) for part in self.parts)
+
+    def cuts(self, boxes: list[Boxes], most_ns: float) -> list[str]:
+        """What begins each stage but the first, where a window should take no longer in one.
+
+        A stage begins with a node that slides windows, hence reads by indices.
+        """
+        found: list[str] = []
+        spent = 0.0
+        for begin, ns in self._sections(boxes):
+            if spent and spent + ns > most_ns:
+                found.append(begin)
+                spent = 0.0
+            spent += ns
+        return found
+
+    def _sections(self, boxes: list[Boxes]) -> Iterator[tuple[str, float]]:
+        """From one node that slides windows to before the next: the first, and how long."""
+        begin, spent = "", 0.0
         for part in self.parts:
-            share = 1.0
-            if part.box is not None:
-                low, high = boxes[part.box[0]]
-                share = float(np.prod(high - low, axis=1).mean()) / part.box[1]
-            spent += share * (
-                part.multiplications * _NS_A_MULTIPLICATION + part.moved * _NS_A_VALUE_MOVED
-            )
-        return spent
+            if part.slides and spent:
+                yield begin, spent
+                begin, spent = part.value, 0.0
+            spent += part.ns(boxes)
+        yield begin, spent
 
 
 def costs_of(graph: Graph, found: Reach) -> Cost:
@@ -74,7 +109,7 @@ def costs_of(graph: Graph, found: Reach) -> Cost:
             box = None
             if patch is not None:
                 box = (patch.box, math.prod(extents_of(graph, value, patch.axes)))
-            parts.append(_Part(n, moved, box))
+            parts.append(_Part(value, n, moved, box, value in found.views))
     return Cost(tuple(parts), len(graph.nodes), len(found.views))
 
 

@@ -1,0 +1,64 @@
+"""How long connections last: their age, and clients that no longer answer."""
+
+import contextlib
+import socket
+import time
+from shutil import copytree
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from candor.client import Client
+from serving import REPOSITORY, running
+
+# HTTP/2: what a client begins with, and its settings, which are empty.
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+PING = 6
+
+
+@contextlib.contextmanager
+def serving(folder, **settings):
+    copytree(REPOSITORY / "digits-mlp", folder / "models" / "digits-mlp")
+    environ = {f"CANDOR_{name.upper()}": text for name, text in settings.items()}
+    with running(folder, folder / "models", environ) as server:
+        yield server
+
+
+def test_an_aged_connection_is_ended_and_no_call_fails(tmp_path):
+    with (
+        serving(tmp_path, max_connection_age_s="1", max_connection_age_grace_s="0.5") as server,
+        grpc.insecure_channel(server.grpc_target) as channel,
+        Client(server.grpc_target, attempts=1) as client,
+    ):
+        rows = {"image": np.zeros([1, 1, 28, 28], np.float32)}
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+        began, n_calls = time.monotonic(), 0
+        while watched.is_active():
+            client.predict("digits-mlp", tensors=rows)
+            n_calls += 1
+            assert time.monotonic() - began < 60
+        assert watched.code() == grpc.StatusCode.UNAVAILABLE
+        assert n_calls > 1
+
+
+def test_a_client_that_answers_nothing_is_hung_up_on(tmp_path):
+    with serving(tmp_path, keepalive_s="0.5", max_connection_age_s="0") as server:
+        host, _, port = server.grpc_target.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as silent:
+            silent.sendall(HELLO)
+            said = b""
+            with contextlib.suppress(ConnectionError):
+                while part := silent.recv(4096):
+                    said += part
+    assert PING in kinds(said)
+
+
+def kinds(data):
+    """The types of HTTP/2's frames."""
+    found = []
+    while len(data) >= 9:
+        found.append(data[3])
+        data = data[9 + int.from_bytes(data[:3]) :]
+    return found
