@@ -68,14 +68,18 @@ def soften(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def shift(x: Tensor, most: int, rng: torch.Generator) -> Tensor:
-    """Move each picture [c, h, w] by up to `most` whole pixels each way; what comes in is 0."""
-    n, channels, height, width = x.shape
-    padded = functional.pad(x, (most, most, most, most))
-    top, left = (torch.randint(2 * most + 1, (n, 1, 1, 1), generator=rng) for _ in range(2))
-    rows = top + torch.arange(height).view(1, 1, -1, 1)
-    columns = left + torch.arange(width).view(1, 1, 1, -1)
+    """Move each square picture [c, s, s] by up to `most` pixels each way; what comes in is 0."""
+    return cut(functional.pad(x, (most, most, most, most)), x.shape[-1], rng)
+
+
+def cut(x: Tensor, size: int, rng: torch.Generator) -> Tensor:
+    """Take from each square picture [c, s, s] a square of `size`, anywhere."""
+    n, channels, side, _ = x.shape
+    top, left = (torch.randint(side - size + 1, (n, 1, 1, 1), generator=rng) for _ in range(2))
+    rows = top + torch.arange(size).view(1, 1, -1, 1)
+    columns = left + torch.arange(size).view(1, 1, 1, -1)
     each = torch.arange(n).view(-1, 1, 1, 1)
-    return padded[each, torch.arange(channels).view(1, -1, 1, 1), rows, columns]
+    return x[each, torch.arange(channels).view(1, -1, 1, 1), rows, columns]
 
 
 def mirror(x: Tensor, rng: torch.Generator) -> Tensor:

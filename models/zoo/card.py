@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HARDWARE = "2-core CPU, one thread, float32"
+HARDWARE = "2-core CPU, one thread"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from zoo.fold import fold_norms
 from zoo.manifest import Table, write_manifest
 from zoo.model import Model, Row
 from zoo.progress import say
-from zoo.recipe import CLASSIFY, RECONSTRUCT, Task
+from zoo.recipe import CLASSIFY, RECONSTRUCT, Recipe, Task
 from zoo.sets.samples import Samples
+from zoo.trainer import in_bfloat16
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def publish(name: str, model: Model, runs: Sequence[Run], root: Path, target: Pa
     if model.served:
         save(first.exported, target / "1" / "model.onnx")
         _write_manifest(model, root, target)
-    rows = [*_scores(model, runs), *model.baselines(root), *_facts(first, model.recipe.epochs)]
+    rows = [*_scores(model, runs), *model.baselines(root), *_facts(first, model.recipe)]
     write_card(target / "CARD.md", _card(name, model, rows))
     say(f"{name}: {', '.join(f'{what} {value}' for what, value in rows)}")
 
@@ -115,17 +116,19 @@ def _scores(model: Model, runs: Sequence[Run]) -> list[Row]:
     return rows
 
 
-def _facts(run: Run, epochs: int) -> list[Row]:
+def _facts(run: Run, recipe: Recipe) -> list[Row]:
     unfinished = "" if run.fitted.finished else ", of a run that has not come to its end"
+    taken = f"{run.fitted.epoch} of {recipe.epochs}"
     n_parameters = sum(p.numel() for p in run.fitted.net.parameters())
     opset = run.exported.opset_import[0].version
+    precision = "products in bfloat16" if in_bfloat16(recipe) else "float32"
     return [
         ("largest difference ONNX to torch, test split", f"{run.measured.difference:.1e}"),
         ("parameters", f"{n_parameters:,}"),
         ("file", f"{run.exported.ByteSize():,} bytes, opset {opset}"),
         ("training", f"{run.fitted.seconds:.0f} s of CPU time, seed {run.seed}"),
-        *([("epoch taken", f"{run.fitted.epoch} of {epochs}{unfinished}")] if epochs else []),
-        ("hardware", HARDWARE),
+        *([("epoch taken", f"{taken}{unfinished}")] if recipe.epochs else []),
+        ("hardware", f"{HARDWARE}, {precision}"),
     ]
 
 

@@ -36,6 +36,8 @@ class Recipe:
         held_out: training rows kept aside to choose the epoch; 0: all are trained on, and the last
             epoch is taken.
         change: augmentation of a batch.
+        bfloat16: whether to train with products in bfloat16 where the CPU has matrix units for it;
+            weights, their updates and what is exported stay float32.
     """
 
     epochs: int
@@ -49,6 +51,7 @@ class Recipe:
     average: float = 0.0
     held_out: int = 0
     change: Change = unchanged
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def publish(root: Path, target: Path, chosen: Chosen, recipe: Recipe) -> None:
             f"{chosen.seconds / 60:.0f} min, {chosen.step * recipe.batch / 23_000:.1f} "
             f"epochs, seed {recipe.seed}",
         ),
-        ("hardware", HARDWARE),
+        ("hardware", f"{HARDWARE}, float32"),
     ]
     write_card(target / "CARD.md", _card(rows, recipe))
 

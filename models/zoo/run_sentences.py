@@ -83,7 +83,7 @@ def run(root: Path, target: Path, runs: Path, recipe: Recipe, seeds: int) -> Non
         ("file", f"{models[0].ByteSize():,} bytes, opset {models[0].opset_import[0].version}"),
         ("training", f"{fits[0].seconds:.0f} s of CPU time, seed 0"),
         ("epoch taken", f"{fits[0].epoch} of {recipe.epochs}"),
-        ("hardware", HARDWARE),
+        ("hardware", f"{HARDWARE}, float32"),
     ]
     say(f"{target.name}: {', '.join(f'{what} {value}' for what, value in rows)}")
     write_card(

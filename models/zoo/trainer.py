@@ -73,7 +73,8 @@ class Trainer:
         torch.manual_seed(self.seed * 1_000_000 + self.learner.step)  # for dropout
         self.learner.net.train()
         x = work.prepare(rows.inputs)
-        outputs = self.learner.net(self.recipe.change(x, rng))
+        with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16(self.recipe)):
+            outputs = self.learner.net(self.recipe.change(x, rng)).float()
         classes = torch.from_numpy(rows.classes)
         loss = work.task.loss(outputs, x, classes, self.recipe.smoothing)
         torch.autograd.backward(loss)
@@ -85,6 +86,11 @@ class Trainer:
         scale = min(done / recipe.warm_up, (1 - done) / (1 - recipe.warm_up)) + 1e-3
         nn.utils.clip_grad_norm_(self.learner.rest, 1.0)
         self.learner.update(recipe.angle * scale, recipe.lr * scale, recipe.average)
+
+
+def in_bfloat16(recipe: Recipe) -> bool:
+    """Return whether products are in bfloat16 here: emulated, it is slower than float32."""
+    return recipe.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 @torch.no_grad()

@@ -132,7 +132,7 @@ class DeadlineExceeded(CandorError):
 
 
 class Cancelled(CandorError):
-    """Nobody waits for the answer any more."""
+    """Nobody waits for the answer; or a stopping server never took the call: try again."""
 
     kind = "cancelled"
 

@@ -3,13 +3,16 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
+import grpc
 import numpy as np
 import pytest
 
 from candor import errors
 from candor.client import AsyncClient, Client
+from candor.v1.model_pb2 import GetModelResponse, Model
 from secured.conftest import KEYS, MODEL
 from serving import running
 from wire.protocol import get
@@ -185,3 +188,64 @@ def test_waiting_ends_with_the_deadline():
 def test_no_other_number_of_attempts_is_taken(attempts):
     with pytest.raises(errors.InvalidOption, match="expected 1 to 5"):
         Client("127.0.0.1:1", attempts=attempts)
+
+
+class Stopping(grpc.GenericRpcHandler):
+    """What gRPC does in the instant when it stops: it ends calls with CANCELLED, the first n."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.n_asked = n, 0
+
+    def service(self, _):
+        return grpc.unary_unary_rpc_method_handler(self.answer)
+
+    def answer(self, _, context):
+        self.n_asked += 1
+        if self.n_asked <= self.n:
+            context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+        return GetModelResponse(model=Model()).SerializeToString()
+
+
+@contextmanager
+def stopping(n):
+    handler = Stopping(n)
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[handler])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield handler, f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_call_that_a_stopping_server_never_took_is_tried_again():
+    with stopping(1) as (server, target), Client(target) as client:
+        client.model(MODEL)
+        assert server.n_asked > 1
+    with stopping(9) as (server, target), Client(target, attempts=1) as client:
+        with pytest.raises(errors.Cancelled):
+            client.model(MODEL)
+        assert server.n_asked == 1
+
+
+def test_what_its_caller_cancels_is_not_tried_again(replicas):
+    server, _, _ = replicas
+    client = Client(server.grpc_target)
+    ends = []
+
+    def explain():
+        try:
+            client.explain(MODEL, LONG, tensors=rows())
+        except errors.CandorError as error:
+            ends.append(error)
+
+    asking = threading.Thread(target=explain)
+    asking.start()
+    while not under_way(server):
+        assert asking.is_alive()
+    client.close()
+    asking.join()
+    assert [type(end) for end in ends] == [errors.Cancelled]
+    while under_way(server):
+        pass
+    assert counted(server, MODEL) == 1

@@ -104,6 +104,17 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path):
         assert torch.equal(ours, theirs)
 
 
+def test_products_in_bfloat16_train_weights_in_float32(tmp_path):
+    model, rows = quick_model(), gray()
+    coarse = replace(model, recipe=replace(QUICK, bfloat16=True))
+    fitted = fit("coarse", coarse, rows.take(np.arange(1200)), tmp_path, seed=0)
+    assert fitted.score > 0.5
+    assert {weight.dtype for weight in fitted.net.state_dict().values()} <= {
+        torch.float32,
+        torch.int64,  # what batch norms have counted
+    }
+
+
 def test_an_export_that_scores_differently_is_refused(run):
     _, model, _, test, fitted = run
     other = replace(fitted, net=model.network(test))

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from zoo import augment
+from zoo.families.cifar import mirrored_and_cut
 from zoo.fold import fold_norms
 from zoo.muon import orthogonalise
 from zoo.photos import PhotoNet
@@ -39,6 +40,33 @@ def test_crops_have_the_size_asked_for_and_stay_in_range():
         assert crop.shape == (3, 3, size, size)
         assert crop.min() >= 0
         assert crop.max() <= 1
+
+
+def test_a_cut_is_a_part_of_its_picture_and_may_lie_anywhere():
+    x = torch.arange(2 * 36.0).view(2, 1, 6, 6)
+    corners = set()
+    for seed in range(200):
+        first, second = augment.cut(x, 4, torch.Generator().manual_seed(seed))
+        for picture, part in zip(x, (first, second), strict=True):
+            top, left = divmod(int(part[0, 0, 0] - picture[0, 0, 0]), 6)
+            assert torch.equal(part, picture[:, top : top + 4, left : left + 4])
+            corners.add((top, left))
+    assert len(corners) == 9
+
+
+def test_a_shift_moves_what_is_there_and_brings_in_nothing():
+    x = torch.ones(1, 2, 5, 5)
+    seen = {float(augment.shift(x, 1, torch.Generator().manual_seed(s)).sum()) for s in range(60)}
+    assert seen == {50.0, 40.0, 32.0}
+
+
+def test_of_three_batches_for_network_in_network_two_are_cut():
+    x = torch.rand(2, 3, 32, 32)
+    sides = [
+        mirrored_and_cut(x, torch.Generator().manual_seed(seed)).shape[-1] for seed in range(300)
+    ]
+    assert set(sides) == {24, 32}
+    assert 0.6 < sides.count(24) / 300 < 0.74
 
 
 def test_settled_norms_have_the_statistics_of_whole_pictures():

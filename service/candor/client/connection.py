@@ -28,7 +28,9 @@ ATTEMPTS: Final = 3
 """How often a call is tried, unless told otherwise; gRPC itself tries no more than five times."""
 
 _MOST_ATTEMPTS: Final = 5
-_RETRIED: Final = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+# CANCELLED is gRPC's own answer to a call that reaches a server in the instant when it stops. What
+# its caller cancels is over, whatever stands here.
+_RETRIED: Final = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED")
 # What a call has sent is kept until it is answered, or it could not be sent again; gRPC's own
 # limit, 256 KiB, is less than one picture as a tensor.
 _KEPT_BYTES: Final = 64 * 2**20

@@ -1,9 +1,10 @@
 """The last moments before gRPC stops: new calls are held at the gate until none comes any more.
 
 When a gRPC server stops, a call that has been read off the wire but not yet been handed to its
-handler is answered CANCELLED, which no client tries again. So before that nobody may be on the way:
-callers who wait for an answer send nothing, and those held here are refused, by UNAVAILABLE, once
-the server has told its clients to go elsewhere.
+handler is answered CANCELLED, which few clients try again. So before that nobody should be on the
+way: callers who wait for an answer send nothing, and those held here are refused, by UNAVAILABLE,
+once the server has told its clients to go elsewhere. What is left is a caller who sends just in the
+moment before that is told, which gRPC gives a server no means to prevent.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ from candor.errors import Unavailable
 __all__ = ["Gate"]
 
 _LOOK_S: Final = 0.01
-_QUIET_LOOKS: Final = 5
-_LONGEST_S: Final = 0.5
+_QUIET_LOOKS: Final = 20  # on a machine that is busy, callers take a tenth of a second to come back
+_LONGEST_S: Final = 1.0
 
 
 class Gate:
@@ -48,7 +49,7 @@ class Gate:
         raise Unavailable("the server is stopping; another one, or this one soon, will answer")
 
     async def shut(self) -> None:
-        """Hold new calls, and return when none has come for a moment, or after half a second."""
+        """Hold new calls, and return when none has come for a moment, or after a second."""
         self._stopped = asyncio.Event()
         until = time.monotonic() + _LONGEST_S
         quiet = 0
