@@ -26,8 +26,9 @@ from candor.explain.question import Question
 from candor.explain.subject import Subject
 from candor.result import Array, Attribution
 from zoo.data import required
+from zoo.model import normalised
 from zoo.photos64 import load_validation
-from zoo.train_photos import normalise
+from zoo.train_photos import MEAN, STD
 
 __all__ = ["SETS", "Pictured", "leading", "main", "pictured"]
 
@@ -97,10 +98,10 @@ def pictured(name: str, n_pictures: int) -> Pictured:
 
 
 def _photos64(root: Path, n_pictures: int) -> Pictured:
-    pixels = load_validation(root).pixels
+    pixels = load_validation(root).inputs
     chosen = np.random.default_rng(0).choice(len(pixels), n_pictures, replace=False)
-    rows = normalise(torch.from_numpy(pixels[chosen]).float() / 255).numpy()
-    return Pictured(network("photos"), rows)
+    found = normalised(torch.from_numpy(pixels[chosen]).float() / 255, MEAN, STD)
+    return Pictured(network("photos"), found.contiguous().numpy())
 
 
 def _squeezenet(root: Path, n_pictures: int) -> Pictured:

@@ -47,7 +47,7 @@ def photographs(root: Path, subject: Subject, count: int, seed: int) -> list[Box
     inside = _validation_boxes(root)
     found: list[Boxed] = []
     for at in np.random.default_rng(seed).permutation(len(photos)):
-        x, target = _normalised(photos.pixels[at]), int(photos.classes[at])
+        x, target = _normalised(photos.inputs[at]), int(photos.classes[at])
         right = int(subject.predict(x).score[0].argmax()) == target
         if right and inside[at].mean() <= 0.5:
             found.append(Boxed(x, target, inside[at], int(at)))
@@ -66,7 +66,7 @@ def mosaics(root: Path, subject: Subject, count: int, seed: int) -> list[Boxed]:
     order = [int(at) for at in rng.permutation(len(photos))]
     right = (
         at for at in order
-        if int(subject.predict(_normalised(photos.pixels[at])).score[0].argmax())
+        if int(subject.predict(_normalised(photos.inputs[at])).score[0].argmax())
         == photos.classes[at]
     )  # fmt: skip
     found: list[Boxed] = []
@@ -76,7 +76,7 @@ def mosaics(root: Path, subject: Subject, count: int, seed: int) -> list[Boxed]:
             continue
         tiles.append(at)
         if len(tiles) == 4:
-            found += _mosaic(photos.pixels[tiles], photos.classes[tiles], len(found) // 4)
+            found += _mosaic(photos.inputs[tiles], photos.classes[tiles], len(found) // 4)
             tiles = []
         if len(found) == 4 * count:
             break

@@ -37,8 +37,8 @@ def train_photos_model(options: argparse.Namespace) -> None:
 def publish_photos_model(options: argparse.Namespace) -> None:
     """Export the best checkpoint of a run, finished or not."""
     recipe = train_photos.Recipe(minutes=options.minutes)
-    chosen = run_photos.load_chosen(RUNS / "photos-best.pt")
-    run_photos.publish(data_root(), REPOSITORY / "photos", chosen, recipe)
+    fitted = run_photos.chosen_so_far(RUNS, recipe)
+    run_photos.publish(data_root(), REPOSITORY / "photos", fitted, recipe)
 
 
 def train_sentences_model(name: str, options: argparse.Namespace) -> None:
@@ -54,10 +54,11 @@ def train_table_model(name: str, options: argparse.Namespace) -> None:
     publish_table_model(name, options)
 
 
-def publish_table_model(name: str, _: argparse.Namespace) -> None:
+def publish_table_model(name: str, options: argparse.Namespace) -> None:
     """Export what the runs of a model of the table have chosen, finished or not."""
-    target = (REPOSITORY if TABLE[name].served else CARDS) / name
-    run_table.export_and_describe(name, TABLE[name], data_root(), RUNS, target)
+    model = TABLE[name]
+    target, seeds = (REPOSITORY if model.served else CARDS) / name, options.seeds or model.seeds
+    run_table.export_and_describe(name, model, data_root(), RUNS, seeds, target)
 
 
 TRAIN: Mapping[str, Command] = {

@@ -27,8 +27,8 @@ def crop_and_flip(x: Tensor, size: int, least_area: float, rng: torch.Generator)
     half_w = (area * aspect).sqrt().clamp(max=1.0)
     half_h = (area / aspect).sqrt().clamp(max=1.0)
     theta = torch.zeros(n, 2, 3)
-    mirror = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0)
-    theta[:, 0, 0] = half_w * mirror
+    side = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0)
+    theta[:, 0, 0] = half_w * side
     theta[:, 1, 1] = half_h
     theta[:, 0, 2] = uniform(n, -1.0, 1.0, rng) * (1.0 - half_w)
     theta[:, 1, 2] = uniform(n, -1.0, 1.0, rng) * (1.0 - half_h)

@@ -9,11 +9,11 @@ from sklearn.feature_extraction.text import CountVectorizer  # type: ignore[impo
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 from zoo import sst2
-from zoo.card import percent
+from zoo.model import Scores
 
 
-def bigram_baseline(root: Path) -> list[tuple[str, str]]:
-    """Return rows for a card: accuracy of logistic regression on words and pairs of words.
+def bigram_baseline(root: Path) -> Scores:
+    """Return for a card the accuracy of logistic regression on words and pairs of words.
 
     Its one setting, C, is chosen on the development split like the network's epoch.
     """
@@ -28,10 +28,10 @@ def bigram_baseline(root: Path) -> list[tuple[str, str]]:
     ]
     best = max(fits, key=lambda fit: fit.score(x_dev, dev.classes))
     found = best.score(x_test, test.classes), best.score(x_dev, dev.classes)
-    return [
-        (f"bigram logistic regression, {split} split", percent(score))
+    return {
+        f"bigram logistic regression, {split} split": float(score)
         for split, score in zip(("test", "development"), found, strict=True)
-    ]
+    }
 
 
 def _words_and_pairs(tokens: list[str]) -> list[str]:

@@ -6,28 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HARDWARE = "2-core CPU, one thread"
+from zoo.figures import Figures, rows_of, write_figures
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The facts of one training run; `rows` is the table of measurements."""
+    """What there is to say of a model beside its figures; lines of Markdown."""
 
     title: str
     purpose: str
     data: Sequence[str]
     licence: str
     recipe: Sequence[str]
-    rows: Sequence[tuple[str, str]]
     limits: Sequence[str]
     command: str
 
 
-def write_card(path: Path, card: Card) -> None:
-    """Write the card as Markdown."""
-    table = "\n".join(f"| {name} | {value} |" for name, value in card.rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
+def write_card(folder: Path, card: Card, figures: Figures) -> None:
+    """Write the card as Markdown, and its figures beside it for programs."""
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows_of(figures))
+    write_figures(folder, figures)
+    (folder / "CARD.md").write_text(
         f"# {card.title}\n\n{card.purpose}\n\n"
         f"## Measured\n\n| | |\n| --- | --- |\n{table}\n\n"
         f"## Data\n\n{_bullets(card.data)}\n\n"
@@ -41,8 +40,3 @@ def write_card(path: Path, card: Card) -> None:
 
 def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def percent(share: float) -> str:
-    """Return a share as "68.32 %"."""
-    return f"{100 * share:.2f} %"

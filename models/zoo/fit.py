@@ -4,20 +4,73 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from zoo.learner import write_state
+from zoo.checkpoint import Choice, note_machine, read_choice, write_choice
+from zoo.learner import Learner
+from zoo.machine import Machine, this_machine
 from zoo.model import Model
 from zoo.progress import say
 from zoo.sets.samples import Samples, hold_out
-from zoo.trainer import Trainer, Work, predict
+from zoo.trainer import Trainer, Work, predict, score
 
 SAVE_EVERY_S = 60
+
+
+class Epochs(Protocol):
+    """A recipe of epochs under way."""
+
+    learner: Learner
+
+    @property
+    def precision(self) -> str:
+        """In which products are computed here."""
+
+    def epoch(self) -> int:
+        """Return how many passes are complete."""
+
+    def train_epoch(self, pause: Callable[[], None]) -> float:
+        """Train to the end of the present pass; return the mean loss."""
+
+    def best(self) -> nn.Module:
+        """Return the network that is scored and exported."""
+
+    def save(self, file: Path) -> None:
+        """Write everything that a later process needs to go on."""
+
+    def load(self, file: Path) -> None:
+        """Take up a run where `save` left it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is told.
+
+    Attributes:
+        name: of the model.
+        seed: its number.
+        recipe: anything whose repr says all of it.
+        epochs: until its end.
+        held: what the epoch is chosen on; None: the last is taken.
+        first: whether of epochs that score the same the first is chosen, not the last.
+    """
+
+    name: str
+    seed: int
+    recipe: object
+    epochs: int
+    held: Work | None
+    first: bool = False
+
+    def files(self, runs: Path) -> tuple[Path, Path]:
+        """Return where the run's state and its choice lie."""
+        return runs / f"{self.name}-{self.seed}.pt", runs / f"{self.name}-{self.seed}-chosen.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,66 +81,32 @@ class Fitted:
         net: in evaluation mode.
         score: on the held-out rows; nan where none were held out.
         epoch: after which it stood so.
-        seconds: CPU time of the run so far.
+        seconds: of the run so far.
         finished: whether the recipe came to its end.
+        machines: all that the run has been on.
     """
 
     net: nn.Module
     score: float
-    epoch: int
+    epoch: float
     seconds: float
     finished: bool
-
-
-class Choice(TypedDict):
-    """The best weights of a run so far, as they lie on the disk."""
-
-    weights: dict[str, Tensor]
-    score: float
-    epoch: int
-    recipe: str
+    machines: list[Machine]
 
 
 def fit(name: str, model: Model, train: Samples, runs: Path, seed: int) -> Fitted:
-    """Train one seed; the checkpoints lie in `runs`.
+    """Train one seed of a model of the table; the checkpoints lie in `runs`.
 
     Of the epochs, the best on held-out training rows is kept; where none are held out, the last.
 
     Raises:
         ValueError: a checkpoint there is of another recipe.
     """
-    rest, held = hold_out(train, model.recipe.held_out, seed)
-    torch.manual_seed(seed)
     began = time.process_time()
-    trainer = Trainer(model.network(rest), model.recipe, seed)
+    trainer, plan = _begin(name, model, train, seed)
+    # A reservoir is fitted as it is built.
     trainer.learner.seconds = time.process_time() - began
-    file, chosen = runs / f"{name}-{seed}.pt", runs / f"{name}-{seed}-chosen.pt"
-    if file.exists():
-        _check_recipe(chosen, model)
-        trainer.learner.load(file)
-    best = _read(chosen) if chosen.exists() else _record(trainer, model, float("-inf"), 0)
-    saved = time.monotonic()
-
-    def pause() -> None:
-        nonlocal saved
-        if time.monotonic() - saved > SAVE_EVERY_S:
-            trainer.learner.save(file)
-            saved = time.monotonic()
-
-    if not chosen.exists():
-        write_state(best, chosen)
-        trainer.learner.save(file)
-    while (epoch := trainer.epoch(len(rest))) < model.recipe.epochs:
-        loss = trainer.train_epoch(Work(model.task, rest, model.prepare), pause)
-        score = _score(trainer.best(), model, held)
-        if score >= best["score"] or not len(held):
-            best = _record(trainer, model, score, epoch + 1)
-            write_state(best, chosen)
-        trainer.learner.save(file)
-        shown = f"held out {score:.4f}" if len(held) else ""
-        spent = f"{trainer.learner.seconds:.0f} s"
-        say(f"{name} {seed}: epoch {epoch + 1} loss {loss:.4f} {shown} {spent}")
-    return _fitted(trainer, best, finished=True)
+    return run_to_end(trainer, plan, runs)
 
 
 def fitted_so_far(name: str, model: Model, train: Samples, runs: Path, seed: int) -> Fitted:
@@ -95,51 +114,90 @@ def fitted_so_far(name: str, model: Model, train: Samples, runs: Path, seed: int
 
     Raises:
         FileNotFoundError: there is no such run.
+        ValueError: it had another recipe.
     """
-    rest, _ = hold_out(train, model.recipe.held_out, seed)
+    return reached(*_begin(name, model, train, seed), runs)
+
+
+def run_to_end(trainer: Epochs, plan: Plan, runs: Path) -> Fitted:
+    """Train to the end of the plan, saving after each epoch and once a minute.
+
+    Raises:
+        ValueError: a checkpoint in `runs` is of another recipe.
+    """
+    file, chosen = plan.files(runs)
+    machine = this_machine(trainer.precision)
+    if file.exists():
+        best = read_choice(chosen, plan.recipe)
+        trainer.load(file)
+        if trainer.epoch() < plan.epochs:
+            note_machine(best, machine, chosen)
+    else:
+        best = _choice(trainer, plan, float("-inf"), [machine])
+        write_choice(best, chosen)
+        trainer.save(file)
+    saved = time.monotonic()
+
+    def pause() -> None:
+        nonlocal saved
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            trainer.save(file)
+            saved = time.monotonic()
+
+    while trainer.epoch() < plan.epochs:
+        loss = trainer.train_epoch(pause)
+        held_out = _held_out(trainer.best(), plan.held)
+        # Where nothing is held out this is nan, which is below nothing: the last epoch is taken.
+        if not (held_out <= best["score"] if plan.first else held_out < best["score"]):
+            best = _choice(trainer, plan, held_out, best["machines"])
+            write_choice(best, chosen)
+        trainer.save(file)
+        spent = f"{trainer.learner.seconds:.0f} s"
+        say(
+            f"{plan.name} {plan.seed}: epoch {trainer.epoch()} loss {loss:.4f} "
+            f"held out {held_out:.4f} {spent}"
+        )
+    return _fitted(trainer, plan, best)
+
+
+def reached(trainer: Epochs, plan: Plan, runs: Path) -> Fitted:
+    """Return what the run of a plan, finished or not, has chosen.
+
+    Raises:
+        FileNotFoundError: there is no such run.
+        ValueError: it had another recipe.
+    """
+    file, chosen = plan.files(runs)
+    best = read_choice(chosen, plan.recipe)
+    trainer.load(file)
+    return _fitted(trainer, plan, best)
+
+
+def _begin(name: str, model: Model, train: Samples, seed: int) -> tuple[Trainer, Plan]:
+    recipe = model.recipe
+    rest, held = hold_out(train, recipe.held_out, seed)
     torch.manual_seed(seed)
-    trainer = Trainer(model.network(rest), model.recipe, seed)
-    trainer.learner.load(runs / f"{name}-{seed}.pt")
-    finished = trainer.epoch(len(rest)) >= model.recipe.epochs
-    return _fitted(trainer, _read(runs / f"{name}-{seed}-chosen.pt"), finished=finished)
+    trainer = Trainer(model.network(rest), model.work(rest), recipe, seed)
+    kept = model.work(held) if len(held) else None
+    return trainer, Plan(name, seed, recipe, recipe.epochs, kept)
 
 
-def _score(net: nn.Module, model: Model, held: Samples) -> float:
-    if not len(held):
-        return float("nan")
-    outputs = predict(net, held.inputs, model.prepare)
-    classes = torch.from_numpy(held.classes)
-    return model.task.score(outputs, model.prepare(held.inputs), classes)
+def _held_out(net: nn.Module, held: Work | None) -> float:
+    return score(predict(net, held), held) if held else float("nan")
 
 
-def _record(trainer: Trainer, model: Model, score: float, epoch: int) -> Choice:
+def _choice(trainer: Epochs, plan: Plan, held_out: float, machines: list[Machine]) -> Choice:
     return {
         "weights": copy.deepcopy(trainer.best().state_dict()),
-        "score": score,
-        "epoch": epoch,
-        "recipe": _written(model),
+        "score": held_out,
+        "epoch": trainer.epoch(),
+        "recipe": repr(plan.recipe),
+        "machines": machines,
     }
 
 
-def _read(file: Path) -> Choice:
-    found: Choice = torch.load(file, weights_only=True)
-    return found
-
-
-def _written(model: Model) -> str:
-    change = model.recipe.change
-    return repr(model.recipe).replace(repr(change), getattr(change, "__name__", "change"))
-
-
-def _check_recipe(chosen: Path, model: Model) -> None:
-    if (written := _read(chosen)["recipe"]) != _written(model):
-        raise ValueError(
-            f"the run in {chosen.parent} has another recipe than the table: delete {chosen.name} "
-            f"and the checkpoint beside it to begin afresh\n{written}\n{_written(model)}"
-        )
-
-
-def _fitted(trainer: Trainer, best: Choice, *, finished: bool) -> Fitted:
+def _fitted(trainer: Epochs, plan: Plan, best: Choice) -> Fitted:
     net = trainer.best()
     net.load_state_dict(best["weights"])
-    return Fitted(net.eval(), best["score"], best["epoch"], trainer.learner.seconds, finished)
+    finished, seconds = trainer.epoch() >= plan.epochs, trainer.learner.seconds
+    return Fitted(net.eval(), best["score"], best["epoch"], seconds, finished, best["machines"])

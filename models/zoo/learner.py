@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,9 +48,9 @@ class Learner:
         if decay:
             follow(self.average, self.net, min(decay, (1 + self.step) / (20 + self.step)))
 
-    def save(self, path: Path) -> None:
-        """Write everything that a later process needs to go on, in one atomic step."""
-        state = {
+    def state(self) -> dict[str, Any]:
+        """Return everything that a later process needs to go on."""
+        return {
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "adam": self.adam.state_dict(),
@@ -57,11 +58,9 @@ class Learner:
             "step": self.step,
             "seconds": self.seconds,
         }
-        write_state(state, path)
 
-    def load(self, path: Path) -> None:
-        """Take up a run where `save` left it."""
-        state = torch.load(path, weights_only=True)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a run where `state` was."""
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.adam.load_state_dict(state["adam"])

@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.export import Port
+from zoo.export import LOGITS, Port
 from zoo.manifest import Table
 from zoo.recipe import CLASSIFY, Recipe, Task
 from zoo.sets.samples import Array, DataSet, Samples
-from zoo.trainer import Prepare
+from zoo.trainer import Prepare, Work
 
-LOGITS = Port("logits", {0: "n"})
-Row = tuple[str, str]
+Scores = Mapping[str, float]
+"""What was scored -> its score; a share, or an error where the task measures one."""
 
 
-def _nothing(_: Path) -> list[Row]:
-    return []
+def _nothing(_: Path) -> Scores:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Model:
         task: what is minimised and measured.
         names: name of a value -> the type of the only node that reads it first.
         ragged: the rows are padded; the exported model is compared row by row, unpadded.
-        baselines: (root of the data) -> further rows of the card.
+        baselines: (root of the data) -> further scores for the card.
         seeds: how many runs a card is made of.
         served: whether weights are published; else there is a card alone.
     """
@@ -65,22 +65,26 @@ class Model:
     task: Task = CLASSIFY
     names: Mapping[str, str] = field(default_factory=dict)
     ragged: bool = False
-    baselines: Callable[[Path], list[Row]] = _nothing
+    baselines: Callable[[Path], Scores] = _nothing
     statistics: Callable[[Samples], Mapping[str, Table]] | None = None
     seeds: int = 3
     served: bool = True
 
+    def work(self, rows: Samples) -> Work:
+        """Return what there is to do with rows of its data."""
+        return Work(self.task, rows, self.prepare, self.ragged)
+
+
+def normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return (x - mean) / std of pictures [n, c, h, w], pixels in 0..1."""
+    shape = (len(mean), 1, 1)
+    x = (x - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    return x.contiguous(memory_format=torch.channels_last) if len(mean) > 1 else x
+
 
 def scaled(mean: Sequence[float], std: Sequence[float]) -> Prepare:
     """Return a function from uint8 [n, c, h, w] to (x / 255 - mean) / std."""
-    shape = (len(mean), 1, 1)
-    shift, scale = torch.tensor(mean).view(shape), torch.tensor(std).view(shape)
-
-    def prepare(pixels: Array) -> Tensor:
-        x: Tensor = (torch.from_numpy(pixels).float() / 255 - shift) / scale
-        return x.contiguous(memory_format=torch.channels_last) if len(mean) > 1 else x
-
-    return prepare
+    return lambda pixels: normalised(torch.from_numpy(pixels).float() / 255, mean, std)
 
 
 def picture(size: int, mean: Sequence[float], std: Sequence[float]) -> Table:
@@ -99,6 +103,6 @@ def picture(size: int, mean: Sequence[float], std: Sequence[float]) -> Table:
 
 
 def unpadded(series: Array) -> Tensor:
-    """Return float32 [n, t, ...] without the zero steps that end all of its rows."""
+    """Return series or ids [n, t, ...] without the zero steps that end all of the rows."""
     steps = np.flatnonzero(np.any(series, axis=(0, *range(2, series.ndim))))
-    return torch.from_numpy(series[:, : int(steps[-1]) + 1].astype(np.float32))
+    return torch.from_numpy(np.ascontiguousarray(series[:, : int(steps[-1]) + 1]))

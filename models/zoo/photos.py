@@ -1,5 +1,16 @@
 """The photograph classifier: a small residual network, global average pooling, one linear layer.
 
+    layer   what                                                        map of a 64x64 picture
+    stem    32 3x3 of stride 2, 64 3x3                                  32x32
+    stage1  two blocks of 96; the first halves the map                  16x16
+    stage2  two blocks of 192, likewise                                 8x8
+    mean    over the positions
+    head    linear, k
+
+A block is two 3x3 convolutions beside a shortcut, which is average pooling where the map is halved
+and a 1x1 convolution where the width changes. Batch norm after each convolution, ReLU after those
+of the stem, between the two of a block, and after the sum.
+
 The last activation is 8x8 for a 64x64 picture, so class activation maps are exact and readable.
 Source: He et al. 2016, arXiv:1512.03385; shortcut with average pooling from He et al. 2019,
 arXiv:1812.01187 ("ResNet-D"); pooling and head from Lin et al. 2014, arXiv:1312.4400.

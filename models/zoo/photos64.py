@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zoo.data import required
+from zoo.sets.samples import Samples
 
 SIZE = 64
 FOLDER = "photos64"
+TRAINING, VALIDATION = 25_000, 2_500  # pictures
 
 # The first name of a class is not always the one a reader expects, and "orange" alone is a colour.
 SHORT_NAMES = {
@@ -38,22 +39,6 @@ SHORT_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Photos:
-    """Decoded pictures: `pixels` uint8 [n, 3, 64, 64], `classes` int64 [n]."""
-
-    pixels: NDArray[np.uint8]
-    classes: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.classes)
-
-    def take(self, index: NDArray[np.int64]) -> Photos:
-        """Return the pictures at `index`."""
-        return Photos(self.pixels[index], self.classes[index])
-
-
 def read_classes(root: Path) -> list[tuple[str, str]]:
     """Return (WordNet id, short name) in output order, the order of classes.tsv."""
     text = required(root, f"{FOLDER}/classes.tsv").read_text(encoding="utf-8")
@@ -61,15 +46,15 @@ def read_classes(root: Path) -> list[tuple[str, str]]:
     return [(wnid, SHORT_NAMES.get(wnid, names.split(",")[0].strip())) for wnid, names in rows]
 
 
-def load_train(root: Path) -> Photos:
-    """Decode the 25,000 training pictures; the class is the folder's name."""
+def load_train(root: Path) -> Samples:
+    """Decode the training pictures, uint8 [n, 3, 64, 64]; the class is the folder's name."""
     index = {wnid: k for k, (wnid, _) in enumerate(read_classes(root))}
     members = _jpegs(required(root, f"{FOLDER}/train.tar.gz"))
     return _stack((pixels, index[name.split("/")[1]]) for name, pixels in members)
 
 
-def load_validation(root: Path) -> Photos:
-    """Decode the 2,500 validation pictures; the class is in val_annotations.txt."""
+def load_validation(root: Path) -> Samples:
+    """Decode the validation pictures likewise; the class is in val_annotations.txt."""
     index = {wnid: k for k, (wnid, _) in enumerate(read_classes(root))}
     archive = required(root, f"{FOLDER}/val.tar.gz")
     with tarfile.open(archive) as tar:
@@ -82,18 +67,6 @@ def load_validation(root: Path) -> Photos:
     return _stack((pixels, index[wnid_of[Path(name).name]]) for name, pixels in pairs)
 
 
-def split(photos: Photos, per_class: int, seed: int) -> tuple[Photos, Photos]:
-    """Hold out `per_class` pictures of each class; return (rest, held out)."""
-    rng = np.random.default_rng(seed)
-    chosen = [
-        rng.permutation(np.flatnonzero(photos.classes == k))[:per_class]
-        for k in np.unique(photos.classes)
-    ]
-    held = np.sort(np.concatenate(chosen)).astype(np.int64)
-    rest = np.setdiff1d(np.arange(len(photos)), held).astype(np.int64)
-    return photos.take(rest), photos.take(held)
-
-
 def _jpegs(archive: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -103,6 +76,6 @@ def _jpegs(archive: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
                 yield member.name, np.asarray(picture, np.uint8).transpose(2, 0, 1)
 
 
-def _stack(pairs: Iterator[tuple[NDArray[np.uint8], int]]) -> Photos:
+def _stack(pairs: Iterator[tuple[NDArray[np.uint8], int]]) -> Samples:
     pixels, classes = zip(*pairs, strict=True)
-    return Photos(np.stack(pixels), np.asarray(classes, np.int64))
+    return Samples(np.stack(pixels), np.asarray(classes, np.int64))

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
 
 from onnx import ModelProto
 from torch import nn
 
-from zoo.card import HARDWARE, Card, percent, write_card
-from zoo.compare import Measured, compare, run, score_of
-from zoo.export import example_like, name_value, only, save, to_onnx
+from zoo.card import Card, write_card
+from zoo.compare import compare, run
+from zoo.export import example_like, save, to_onnx
+from zoo.figures import Figures, Run, counted, figures_of, rows_of
 from zoo.fit import Fitted
 from zoo.fold import fold_norms
 from zoo.manifest import Table, write_manifest
-from zoo.model import Model, Row
+from zoo.model import Model
 from zoo.progress import say
-from zoo.recipe import CLASSIFY, RECONSTRUCT, Recipe, Task
+from zoo.recipe import CLASSIFY, CLIP, RECONSTRUCT
 from zoo.sets.samples import Samples
-from zoo.trainer import in_bfloat16
+from zoo.tidy import name_value, only
+from zoo.trainer import score
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One seed: what was fitted, its ONNX file, and what that reaches.
-
-    Attributes:
-        measured: on the test split.
-        trained: score on rows that it was trained on, as they are; None: not measured.
-        n_trained: how many these are.
-    """
-
-    seed: int
-    fitted: Fitted
-    exported: ModelProto
-    measured: Measured
-    trained: float | None = None
-    n_trained: int = 0
+_MEASURES = {CLASSIFY: "accuracy", RECONSTRUCT: "mean square error a pixel"}
 
 
 def export(model: Model, net: nn.Module) -> ModelProto:
@@ -49,7 +34,7 @@ def export(model: Model, net: nn.Module) -> ModelProto:
     return exported
 
 
-def measure(
+def export_seed(
     model: Model, fitted: Fitted, seed: int, test: Samples, trained: Samples | None = None
 ) -> Run:
     """Export a seed's network and compare it with torch on the test split.
@@ -62,74 +47,33 @@ def measure(
         trained: rows that it was trained on, to be scored too.
     """
     exported = export(model, fitted.net)
-    measured = compare(model, fitted.net, exported, test)
+    compared = compare(fitted.net, exported, model.work(test))
     if trained is None:
-        return Run(seed, fitted, exported, measured)
-    score = score_of(model, run(exported, model, trained), trained)
-    return Run(seed, fitted, exported, measured, score, len(trained))
+        return Run(seed, fitted, exported, compared)
+    work = model.work(trained)
+    return Run(seed, fitted, exported, compared, score(run(exported, work), work), len(trained))
 
 
 def publish(name: str, model: Model, runs: Sequence[Run], root: Path, target: Path) -> None:
     """Write the first seed's model under `target`, and what all of them reached.
 
-    Of a model that is not served, the card alone: `target` is then its folder among the cards.
-    Which seed is served is not a choice: it is the first, whatever the others reach.
+    Of a model that is not served, the card and its figures alone: `target` is then its folder among
+    the cards. Which seed is served is not a choice: it is the first, whatever the others reach.
     """
-    first = runs[0]
     if model.served:
-        save(first.exported, target / "1" / "model.onnx")
+        save(runs[0].exported, target / "1" / "model.onnx")
         _write_manifest(model, root, target)
-    rows = [*_scores(model, runs), *model.baselines(root), *_facts(first, model.recipe)]
-    write_card(target / "CARD.md", _card(name, model, rows))
-    say(f"{name}: {', '.join(f'{what} {value}' for what, value in rows)}")
+    kept = model.recipe.held_out
+    chosen_on = f"{kept:,} held-out training rows" if kept else ""
+    figures = figures_of(runs, _MEASURES[model.task], "test", chosen_on, model.recipe.epochs)
+    others = {what: counted(found) for what, found in model.baselines(root).items()}
+    write(name, model, replace(figures, others=others), target)
 
 
-def _error(score: float) -> str:
-    return f"{abs(score):.5f}"
-
-
-_WRITTEN: Mapping[Task, tuple[str, Callable[[float], str]]] = {
-    CLASSIFY: ("accuracy", percent),
-    RECONSTRUCT: ("mean square error a pixel", _error),
-}
-
-
-def _scores(model: Model, runs: Sequence[Run]) -> list[Row]:
-    what, written = _WRITTEN[model.task]
-    first, scores = runs[0], [one.measured.score for one in runs]
-    rows = [(f"{what}, test split", written(first.measured.score))]
-    if len(runs) > 1:
-        each = ", ".join(map(written, scores))
-        spread = written(stdev(scores)).lstrip("-")
-        rows.append(
-            (
-                f"{len(runs)} seeds: mean, deviation, each",
-                f"{written(mean(scores))}, {spread}, {each}",
-            )
-        )
-    if first.trained is not None:
-        seen = f"{what}, {first.n_trained:,} training rows, not augmented"
-        rows.append((seen, written(first.trained)))
-    if model.recipe.held_out:
-        held = f"{what}, {model.recipe.held_out:,} held-out training rows, the epoch's choice"
-        rows.append((held, written(first.fitted.score)))
-    return rows
-
-
-def _facts(run: Run, recipe: Recipe) -> list[Row]:
-    unfinished = "" if run.fitted.finished else ", of a run that has not come to its end"
-    taken = f"{run.fitted.epoch} of {recipe.epochs}"
-    n_parameters = sum(p.numel() for p in run.fitted.net.parameters())
-    opset = run.exported.opset_import[0].version
-    precision = "products in bfloat16" if in_bfloat16(recipe) else "float32"
-    return [
-        ("largest difference ONNX to torch, test split", f"{run.measured.difference:.1e}"),
-        ("parameters", f"{n_parameters:,}"),
-        ("file", f"{run.exported.ByteSize():,} bytes, opset {opset}"),
-        ("training", f"{run.fitted.seconds:.0f} s of CPU time, seed {run.seed}"),
-        *([("epoch taken", f"{taken}{unfinished}")] if recipe.epochs else []),
-        ("hardware", f"{HARDWARE}, {precision}"),
-    ]
+def write(name: str, model: Model, figures: Figures, target: Path) -> None:
+    """Write a model's card from its row of the table and its figures."""
+    write_card(target, _card(name, model), figures)
+    say(f"{name}: {', '.join(f'{what} {value}' for what, value in rows_of(figures))}")
 
 
 def _write_manifest(model: Model, root: Path, target: Path) -> None:
@@ -146,26 +90,27 @@ def _write_manifest(model: Model, root: Path, target: Path) -> None:
     write_manifest(target / "model.toml", top, tables)
 
 
-def _card(name: str, model: Model, rows: list[Row]) -> Card:
-    recipe = model.recipe
-    chosen = (
-        f"The epoch was chosen on {recipe.held_out:,} rows held out of the training split; the "
-        "test split was read once, after."
-        if recipe.held_out
-        else "All training rows were trained on and the last epoch is taken: the test split has "
-        "chosen nothing."
-    )
+def _card(name: str, model: Model) -> Card:
     return Card(
         title=model.title,
         purpose=model.purpose,
         data=[*model.data.facts, model.data.citation],
         licence=f"{model.data.licence}. The weights are offered on the same terms. The data is not "
         "in this repository.",
-        recipe=[*model.sources, *_steps(model), chosen],
-        rows=rows,
+        recipe=[*model.sources, *_steps(model), _chosen(model)],
         limits=model.limits,
         command=f"make models MODEL={name}",
     )
+
+
+def _chosen(model: Model) -> str:
+    if model.recipe.held_out:
+        return (
+            f"The epoch was chosen on {model.recipe.held_out:,} rows held out of the training "
+            "split; the test split was read once, after."
+        )
+    taken = "trained on and the last epoch is taken" if model.recipe.epochs else "fitted at once"
+    return f"All training rows were {taken}: the test split has chosen nothing."
 
 
 def _steps(model: Model) -> list[str]:
@@ -173,14 +118,13 @@ def _steps(model: Model) -> list[str]:
     if not recipe.epochs:
         return []
     muon = f"Muon on the convolutions ({recipe.angle:g} rad a step), "
-    rest = f"AdamW {recipe.lr:g}, weight decay {recipe.weight_decay:g}"
+    rest = f"AdamW {recipe.lr:g}, weight decay {recipe.weight_decay:g}, gradient norm at most "
     extras = [f"label smoothing {recipe.smoothing:g}"] if recipe.smoothing else []
     extras += [f"running average of the weights {recipe.average:g}"] if recipe.average else []
-    change = (recipe.change.__doc__ or "").splitlines()[0]
     return [
         f"{recipe.epochs} epochs, batch {recipe.batch}, "
-        f"{muon if recipe.optimiser == 'Muon' else ''}{rest}; rates rise over the first "
+        f"{muon if recipe.optimiser == 'Muon' else ''}{rest}{CLIP:g}; rates rise over the first "
         f"{recipe.warm_up:.0%} of the steps and fall linearly to zero.",
         *([", ".join(extras).capitalize() + "."] if extras else []),
-        f"While training: {change[0].lower()}{change[1:]}",
+        *([f"While training: {recipe.change.words}."] if recipe.change else []),
     ]

@@ -9,14 +9,27 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
-Change = Callable[[Tensor, torch.Generator], Tensor]
-"""(a batch, random numbers) -> the batch as the network sees it in training."""
+CLIP = 1.0
+"""The norm that the gradients of AdamW's weights have at most."""
 
 
-def unchanged(x: Tensor, _: torch.Generator) -> Tensor:
-    """Return the batch as it is."""
-    return x
+@dataclass(frozen=True, slots=True, repr=False)
+class Change:
+    """An augmentation; checkpoints know it by the name of its function.
+
+    Attributes:
+        made: (a batch, random numbers) -> the batch as the network sees it in training.
+        words: what it does, as a card says it.
+    """
+
+    made: Callable[[Tensor, torch.Generator], Tensor]
+    words: str
+
+    @override
+    def __repr__(self) -> str:
+        return self.made.__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,7 @@ class Recipe:
         average: decay of the running average of the weights that is scored and exported; 0: none.
         held_out: training rows kept aside to choose the epoch; 0: all are trained on, and the last
             epoch is taken.
-        change: augmentation of a batch.
+        change: augmentation of a batch; None: there is none.
         bfloat16: whether to train with products in bfloat16 where the CPU has matrix units for it;
             weights, their updates and what is exported stay float32.
     """
@@ -50,7 +63,7 @@ class Recipe:
     smoothing: float = 0.0
     average: float = 0.0
     held_out: int = 0
-    change: Change = unchanged
+    change: Change | None = None
     bfloat16: bool = False
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from zoo.fit import fit, fitted_so_far
 from zoo.model import Model
-from zoo.publish import measure, publish
+from zoo.progress import say
+from zoo.publish import export_seed, publish
 from zoo.sets.samples import Samples, hold_out
 
 N_TRAINED = 10_000
@@ -22,26 +23,24 @@ def train(name: str, model: Model, root: Path, runs: Path, seeds: int) -> None:
         fit(name, model, rows, runs, seed)
 
 
-def export_and_describe(name: str, model: Model, root: Path, runs: Path, target: Path) -> None:
-    """Publish the seeds that there are checkpoints of.
+def export_and_describe(
+    name: str, model: Model, root: Path, runs: Path, seeds: int, target: Path
+) -> None:
+    """Publish those of the seeds 0 .. seeds - 1 that there are checkpoints of.
 
     Raises:
         FileNotFoundError: there is none of seed 0.
+        ValueError: one is of another recipe than the table's.
     """
     rows, test = (model.data.load(root, split) for split in ("train", "test"))
-    seeds = [0]
-    while (runs / f"{name}-{len(seeds)}.pt").exists():
-        seeds.append(len(seeds))
-    measured = [
-        measure(
-            model,
-            fitted_so_far(name, model, rows, runs, seed),
-            seed,
-            test,
-            None if model.served else _trained_on(model, rows, seed),
-        )
-        for seed in seeds
-    ]
+    measured = []
+    for seed in range(seeds):
+        if seed and not (runs / f"{name}-{seed}.pt").exists():
+            say(f"{name}: there is no run of seed {seed}")
+            continue
+        fitted = fitted_so_far(name, model, rows, runs, seed)
+        seen = None if model.served else _trained_on(model, rows, seed)
+        measured.append(export_seed(model, fitted, seed, test, seen))
     publish(name, model, measured, root, target)
 
 

@@ -1,5 +1,13 @@
 """The sentence classifier: embedding, a forward LSTM, GRU or RNN, masked pooling, a linear layer.
 
+    layer       what                                                    shape
+    embedding   a vector a token, zero where there is padding           [n, t, width]
+    cell        LSTM, GRU or RNN (tanh), forward                        [n, t, hidden]
+    pool        mean and maximum over the steps that are not padding    [n, 2 hidden]
+    head        linear                                                  [n, 2]
+
+In training whole words, entries of the embedding and pooled entries are dropped (`Dropout`).
+
 The mask is computed from the ids inside the graph and the cell reads left to right, so padding
 after a sentence changes neither its answer nor, since its gradient is zero, its explanation.
 Source: Elman 1990, Hochreiter & Schmidhuber 1997, Cho et al. 2014 (arXiv:1406.1078); pooling over

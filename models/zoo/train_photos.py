@@ -18,11 +18,15 @@ from torch.nn import functional
 
 from zoo import augment
 from zoo.learner import Learner
+from zoo.model import normalised
 from zoo.photos import PhotoNet
-from zoo.photos64 import Photos
+from zoo.sets.samples import Samples
 
 MEAN = (0.48, 0.45, 0.39)
 STD = (0.27, 0.26, 0.28)
+WARM_UP = 100  # steps
+SETTLED = 4000
+"""Training pictures on which batch norms are measured anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +54,16 @@ class Recipe:
     angle: float = 0.04
     head_lr: float = 2e-3
     smoothing: float = 0.1
-    ema: float = 0.99
-    held_out: int = 40
+    average: float = 0.99
+    held_out: int = 2000
     seed: int = 0
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """Subtract the mean and divide by the deviation; pixels in 0..1, [n, 3, h, w]."""
-    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 def prepare(pixels: Tensor, side: int, area: float, rng: torch.Generator) -> Tensor:
     """Turn uint8 pictures into an augmented, normalised training batch."""
     x = augment.crop_and_flip(pixels.float() / 255, side, area, rng)
     x = augment.soften(x, rng)
-    return normalise(augment.jitter(x, 0.2, rng)).contiguous(memory_format=torch.channels_last)
+    return normalised(augment.jitter(x, 0.2, rng), MEAN, STD)
 
 
 class Trainer:
@@ -84,7 +83,7 @@ class Trainer:
         """Return the present phase."""
         return next(p for p in self.recipe.phases if self.progress() <= p.until)
 
-    def train_steps(self, photos: Photos, count: int) -> float:
+    def train_steps(self, photos: Samples, count: int) -> float:
         """Take `count` steps, or fewer if the time is up; return the mean loss."""
         losses = []
         for _ in range(count):
@@ -95,7 +94,7 @@ class Trainer:
                 break
         return float(np.mean(losses))
 
-    def _step(self, photos: Photos) -> float:
+    def _step(self, photos: Samples) -> float:
         # Order and augmentation follow from seed and step alone, so a resumed run repeats neither.
         recipe, phase = self.recipe, self.phase()
         epoch, place = divmod(self.learner.step, len(photos) // recipe.batch)
@@ -103,7 +102,7 @@ class Trainer:
         index = order[place * recipe.batch : (place + 1) * recipe.batch]
         rng = torch.Generator().manual_seed(recipe.seed * 1_000_000 + self.learner.step)
         self.learner.net.train()
-        x = prepare(torch.from_numpy(photos.pixels[index]), phase.side, phase.area, rng)
+        x = prepare(torch.from_numpy(photos.inputs[index]), phase.side, phase.area, rng)
         target = torch.from_numpy(photos.classes[index])
         logits = self.learner.net(x)
         loss = functional.cross_entropy(logits, target, label_smoothing=recipe.smoothing)
@@ -113,17 +112,16 @@ class Trainer:
 
     def _update(self) -> None:
         # A short warm-up, then linear to nearly zero at the end of the time.
-        scale = min((self.learner.step + 1) / 100, 1.0) * (1 - self.progress()) + 1e-3
+        scale = min((self.learner.step + 1) / WARM_UP, 1.0) * (1 - self.progress()) + 1e-3
         recipe = self.recipe
-        self.learner.update(recipe.angle * scale, recipe.head_lr * scale, recipe.ema)
+        self.learner.update(recipe.angle * scale, recipe.head_lr * scale, recipe.average)
 
 
 @torch.no_grad()
-def settle(net: nn.Module, photos: Photos, seed: int, count: int = 4000) -> nn.Module:
+def settle(net: nn.Module, photos: Samples, seed: int, count: int = SETTLED) -> nn.Module:
     """Return a copy whose batch norms are measured anew on whole training pictures at full size.
 
     Half of them are softened, as photographs are that a server has shrunk.
-
 
     Maps of another size have other statistics, which cost a network trained on smaller crops some
     eight points here (Touvron et al. 2019, arXiv:1906.06423, section 3.2).
@@ -136,25 +134,6 @@ def settle(net: nn.Module, photos: Photos, seed: int, count: int = 4000) -> nn.M
     chosen = np.random.default_rng(seed).permutation(len(photos))[:count]
     rng = torch.Generator().manual_seed(seed)
     for index in np.array_split(chosen, max(1, len(chosen) // 200)):
-        x = augment.soften(torch.from_numpy(photos.pixels[index]).float() / 255, rng)
-        settled(normalise(x).contiguous(memory_format=torch.channels_last))
+        x = augment.soften(torch.from_numpy(photos.inputs[index]).float() / 255, rng)
+        settled(normalised(x, MEAN, STD))
     return settled.eval()
-
-
-@torch.no_grad()
-def predict(net: nn.Module, pixels: np.ndarray, side: int = 64) -> Tensor:
-    """Return logits [n, k] of uint8 pictures [n, 3, 64, 64], resized to `side`."""
-    net.eval()
-    out = []
-    for chunk in torch.split(torch.from_numpy(pixels), 250):
-        x = chunk.float() / 255
-        if side != x.shape[-1]:
-            x = functional.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
-        out.append(net(normalise(x).contiguous(memory_format=torch.channels_last)))
-    return torch.cat(out)
-
-
-def accuracy(logits: Tensor, classes: np.ndarray, top: int = 1) -> float:
-    """Return the share of rows whose class is among the `top` highest logits."""
-    best = logits.topk(top, 1).indices
-    return float((best == torch.from_numpy(classes)[:, None]).any(1).double().mean())

@@ -7,20 +7,23 @@ neutral sentences that the two-class files leave out.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
-from zoo.learner import follow
+from zoo.learner import Learner, follow, write_state
+from zoo.model import unpadded
+from zoo.recipe import CLIP
 from zoo.sentences import Cell, Dropout, SentenceNet
+from zoo.sets.samples import Samples
 
 POSITIVE_SHARE = (0.02, 0.2, 0.5, 0.8, 0.98)
-Ids = list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,66 +38,93 @@ class Recipe:
     batch: int = 64
     lr: float = 2e-3
     weight_decay: float = 0.01
-    ema: float = 0.995
+    average: float = 0.995
     least_count: int = 2
-    seed: int = 0
 
 
-def padded(ids: Ids) -> Tensor:
-    """Return int64 [n, t], padded with 0 to the longest sentence."""
-    out = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.int64)
-    for row, sentence in zip(out, ids, strict=True):
-        row[: len(sentence)] = torch.tensor(sentence)
-    return out
-
-
-def shuffled(ids: Ids, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
+def shuffled(lengths: list[int], size: int, rng: np.random.Generator) -> Iterator[list[int]]:
     """Yield the rows of each batch: sentences of about one length together, batches shuffled."""
-    order = np.argsort([len(sentence) + rng.uniform(0, 6) for sentence in ids])
+    order = np.argsort([length + rng.uniform(0, 6) for length in lengths])
     batches = [order[i : i + size].tolist() for i in range(0, len(order), size)]
     for k in rng.permutation(len(batches)):
         yield batches[k]
 
 
-@torch.no_grad()
-def predict(net: SentenceNet, ids: Ids) -> Tensor:
-    """Return logits [n, 2], in the order of the sentences."""
-    net.eval()
-    order = np.argsort([len(sentence) for sentence in ids], kind="stable")
-    out = torch.zeros(len(ids), 2)
-    for rows in np.array_split(order, max(1, len(ids) // 64)):
-        out[torch.from_numpy(rows)] = net(padded([ids[i] for i in rows]))
-    return out
+class Trainer:
+    """The recipe under way.
 
+    Args:
+        rows: ids int64 [n, t], padded with 0, and grades 0 to 4.
+        n_tokens: of the vocabulary.
+        recipe: of the run.
+        seed: its number.
+    """
 
-def accuracy(logits: Tensor, classes: list[int]) -> float:
-    """Return the share of rows whose highest logit is that of their class."""
-    return float((logits.argmax(1) == torch.tensor(classes)).double().mean())
+    precision = "float32"
 
+    def __init__(self, rows: Samples, n_tokens: int, recipe: Recipe, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.rows, self.recipe, self.seed = rows, recipe, seed
+        share = torch.tensor(POSITIVE_SHARE)[torch.from_numpy(rows.classes)]
+        self.targets = torch.stack([1 - share, share], 1)
+        net = SentenceNet(n_tokens, recipe.width, recipe.hidden, recipe.dropout, recipe.cell)
+        self.learner = Learner(net, [], recipe.weight_decay)
+        self.steps = -(-len(rows) // recipe.batch)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.learner.adam, recipe.lr, recipe.epochs * self.steps, pct_start=0.15
+        )
 
-def train(
-    ids: Ids, grades: list[int], n_tokens: int, recipe: Recipe
-) -> Iterator[tuple[float, SentenceNet]]:
-    """Train and yield, after each epoch, the mean loss and the averaged network."""
-    torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
-    share = torch.tensor(POSITIVE_SHARE)[torch.tensor(grades)]
-    targets = torch.stack([1 - share, share], 1)
-    net = SentenceNet(n_tokens, recipe.width, recipe.hidden, recipe.dropout, recipe.cell)
-    average = copy.deepcopy(net)
-    adam = torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-    steps = recipe.epochs * -(-len(ids) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, recipe.lr, steps, pct_start=0.15)
-    for _ in range(recipe.epochs):
-        net.train()
+    def epoch(self) -> int:
+        """Return how many passes are complete."""
+        return self.learner.step // self.steps
+
+    def train_epoch(self, pause: Callable[[], None]) -> float:
+        """Train to the end of the present pass; return the mean loss.
+
+        Args:
+            pause: called after each step, a chance to save.
+        """
+        epoch, place = divmod(self.learner.step, self.steps)
         losses = []
-        for rows in shuffled(ids, recipe.batch, rng):
-            loss = functional.cross_entropy(net(padded([ids[i] for i in rows])), targets[rows])
-            adam.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            adam.step()
-            schedule.step()
-            follow(average, net, recipe.ema)
-            losses.append(loss.item())
-        yield float(np.mean(losses)), average
+        for index in self._batches(epoch)[place:]:
+            began = time.process_time()
+            losses.append(self._train_step(index))
+            self.learner.seconds += time.process_time() - began
+            pause()
+        return float(np.mean(losses))
+
+    def best(self) -> nn.Module:
+        """Return the network that is scored and exported: the running average."""
+        return self.learner.average
+
+    def save(self, file: Path) -> None:
+        """Write everything that a later process needs to go on."""
+        more = {"schedule": self.schedule.state_dict(), "random": torch.get_rng_state()}
+        write_state({**self.learner.state(), **more}, file)
+
+    def load(self, file: Path) -> None:
+        """Take up a run where `save` left it."""
+        state = torch.load(file, weights_only=True)
+        self.learner.restore(state)
+        self.schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["random"])
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        """The batches of a pass: one stream of random numbers, from the seed, has all passes."""
+        rng = np.random.default_rng(self.seed)
+        lengths = (self.rows.inputs != 0).sum(1).tolist()
+        return [list(shuffled(lengths, self.recipe.batch, rng)) for _ in range(epoch + 1)][-1]
+
+    def _train_step(self, index: list[int]) -> float:
+        learner = self.learner
+        learner.net.train()
+        logits = learner.net(unpadded(self.rows.inputs[index]))
+        loss = functional.cross_entropy(logits, self.targets[index])
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(learner.rest, CLIP)
+        learner.adam.step()
+        learner.net.zero_grad(set_to_none=True)
+        self.schedule.step()
+        follow(learner.average, learner.net, self.recipe.average)
+        learner.step += 1
+        return loss.item()

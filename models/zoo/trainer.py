@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.learner import Learner
-from zoo.recipe import Recipe, Task
+from zoo.learner import Learner, write_state
+from zoo.recipe import CLIP, Recipe, Task
 from zoo.sets.samples import Array, Samples
 
 Prepare = Callable[[Array], Tensor]
@@ -24,36 +25,51 @@ Prepare = Callable[[Array], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is trained: the task, its rows, and how stored rows become inputs."""
+    """What is trained or scored.
+
+    Attributes:
+        task: what is minimised and measured.
+        rows: stored rows.
+        prepare: how they become inputs.
+        ragged: they are padded, and an exported model has to answer them unpadded, one by one.
+    """
 
     task: Task
     rows: Samples
     prepare: Prepare
+    ragged: bool = False
 
 
 class Trainer:
     """A recipe under way: what learns, and in which pass it is."""
 
-    def __init__(self, net: nn.Module, recipe: Recipe, seed: int) -> None:
-        self.recipe, self.seed = recipe, seed
+    def __init__(self, net: nn.Module, work: Work, recipe: Recipe, seed: int) -> None:
+        self.work, self.recipe, self.seed = work, recipe, seed
         turned = _scale_free(net) if recipe.optimiser == "Muon" else []
         self.learner = Learner(net, turned, recipe.weight_decay)
+        self.steps = max(1, len(work.rows) // recipe.batch)
+        # Emulated, bfloat16 is slower than float32.
+        self.coarse = recipe.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
-    def epoch(self, n_rows: int) -> int:
+    @property
+    def precision(self) -> str:
+        """In which products are computed here."""
+        return "products in bfloat16" if self.coarse else "float32"
+
+    def epoch(self) -> int:
         """Return how many passes are complete."""
-        return self.learner.step // self._steps(n_rows)
+        return self.learner.step // self.steps
 
-    def train_epoch(self, work: Work, pause: Callable[[], None]) -> float:
+    def train_epoch(self, pause: Callable[[], None]) -> float:
         """Train to the end of the present pass; return the mean loss.
 
         Args:
-            work: what to train on.
             pause: called after each step, a chance to save.
         """
-        losses, end = [], (self.epoch(len(work.rows)) + 1) * self._steps(len(work.rows))
+        losses, end = [], (self.epoch() + 1) * self.steps
         while self.learner.step < end:
             began = time.process_time()
-            losses.append(self._train_step(work))
+            losses.append(self._train_step())
             self.learner.seconds += time.process_time() - began
             pause()
         return float(np.mean(losses))
@@ -62,42 +78,53 @@ class Trainer:
         """Return the network that is scored and exported: the running average, if there is one."""
         return self.learner.average if self.recipe.average else self.learner.net
 
-    def _steps(self, n_rows: int) -> int:
-        return max(1, n_rows // self.recipe.batch)
+    def save(self, file: Path) -> None:
+        """Write everything that a later process needs to go on."""
+        write_state(self.learner.state(), file)
 
-    def _train_step(self, work: Work) -> float:
-        epoch, place = divmod(self.learner.step, self._steps(len(work.rows)))
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(work.rows))
-        rows = work.rows.take(order[place * self.recipe.batch :][: self.recipe.batch])
-        rng = torch.Generator().manual_seed(self.seed * 1_000_000 + self.learner.step)
-        torch.manual_seed(self.seed * 1_000_000 + self.learner.step)  # for dropout
+    def load(self, file: Path) -> None:
+        """Take up a run where `save` left it."""
+        self.learner.restore(torch.load(file, weights_only=True))
+
+    def _train_step(self) -> float:
+        work, recipe, seed = self.work, self.recipe, self.seed
+        epoch, place = divmod(self.learner.step, self.steps)
+        order = np.random.default_rng((seed, epoch)).permutation(len(work.rows))
+        rows = work.rows.take(order[place * recipe.batch :][: recipe.batch])
+        rng = torch.Generator().manual_seed(seed * 1_000_000 + self.learner.step)
+        torch.manual_seed(seed * 1_000_000 + self.learner.step)  # for dropout
         self.learner.net.train()
         x = work.prepare(rows.inputs)
-        with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16(self.recipe)):
-            outputs = self.learner.net(self.recipe.change(x, rng)).float()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.coarse):
+            seen = recipe.change.made(x, rng) if recipe.change else x
+            outputs = self.learner.net(seen).float()
         classes = torch.from_numpy(rows.classes)
-        loss = work.task.loss(outputs, x, classes, self.recipe.smoothing)
+        loss = work.task.loss(outputs, x, classes, recipe.smoothing)
         torch.autograd.backward(loss)
-        self._update(self._steps(len(work.rows)) * self.recipe.epochs)
+        self._update()
         return loss.item()
 
-    def _update(self, n_steps: int) -> None:
-        done, recipe = (self.learner.step + 1) / n_steps, self.recipe
+    def _update(self) -> None:
+        recipe = self.recipe
+        done = (self.learner.step + 1) / (self.steps * recipe.epochs)
         scale = min(done / recipe.warm_up, (1 - done) / (1 - recipe.warm_up)) + 1e-3
-        nn.utils.clip_grad_norm_(self.learner.rest, 1.0)
+        nn.utils.clip_grad_norm_(self.learner.rest, CLIP)
         self.learner.update(recipe.angle * scale, recipe.lr * scale, recipe.average)
 
 
-def in_bfloat16(recipe: Recipe) -> bool:
-    """Return whether products are in bfloat16 here: emulated, it is slower than float32."""
-    return recipe.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
-
-
 @torch.no_grad()
-def predict(net: nn.Module, inputs: Array, prepare: Prepare, size: int = 200) -> Tensor:
-    """Return the network's outputs for stored rows, in their order."""
+def predict(net: nn.Module, work: Work, size: int = 200) -> Tensor:
+    """Return the network's outputs for the rows, in their order."""
     net.eval()
-    return torch.cat([net(prepare(inputs[i : i + size])) for i in range(0, len(inputs), size)])
+    inputs = work.rows.inputs
+    return torch.cat([net(work.prepare(inputs[i : i + size])) for i in range(0, len(inputs), size)])
+
+
+def score(outputs: Tensor, work: Work) -> float:
+    """Return the task's score of outputs for all rows."""
+    return work.task.score(
+        outputs, work.prepare(work.rows.inputs), torch.from_numpy(work.rows.classes)
+    )
 
 
 def _scale_free(net: nn.Module) -> list[nn.Parameter]:

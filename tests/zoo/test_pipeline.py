@@ -10,15 +10,18 @@ import torch
 
 from packaged import gray
 from zoo.compare import compare
+from zoo.figures import read_figures
 from zoo.fit import fit, fitted_so_far
 from zoo.model import Model
-from zoo.publish import measure, publish
+from zoo.publish import export_seed, publish
 from zoo.recipe import Recipe
 from zoo.sets.adult import TEST_ROWS
 from zoo.sets.samples import Samples, hold_out
 from zoo.sets.series import read_ts
 from zoo.table import TABLE
-from zoo.trainer import Trainer, Work
+from zoo.train_sentences import Recipe as SentenceRecipe
+from zoo.train_sentences import Trainer as SentenceTrainer
+from zoo.trainer import Trainer
 
 QUICK = Recipe(epochs=3, batch=64, lr=4e-3, average=0.9, held_out=200)
 
@@ -38,24 +41,69 @@ def run(tmp_path_factory):
 
 def test_a_fitted_network_is_published_with_what_it_reached(run, tmp_path):
     folder, model, train, test, fitted = run
-    measured = measure(model, fitted, 0, test)
-    other = measure(model, fit("quick", model, train, folder, seed=1), 1, test)
+    measured = export_seed(model, fitted, 0, test)
+    other = export_seed(model, fit("quick", model, train, folder, seed=1), 1, test)
     publish("quick", model, [measured, other], tmp_path, tmp_path / "quick")
     card = (tmp_path / "quick" / "CARD.md").read_text(encoding="utf-8")
-    found = re.search(r"\| accuracy, test split \| (\d+\.\d\d) % \|", card)
-    assert float(found[1]) == pytest.approx(100 * measured.measured.score, abs=0.006)
-    assert measured.measured.score > 0.5
+    found = re.search(r"\| accuracy, test split \(597 rows\) \| (\d+\.\d\d) % \|", card)
+    assert float(found[1]) == pytest.approx(100 * measured.compared.score, abs=0.006)
+    assert measured.compared.score > 0.5
     assert "2 seeds: mean, deviation, each" in card
+    figures = read_figures(tmp_path / "quick")
+    assert list(figures.scores) == [
+        pytest.approx(each.compared.score, abs=1e-6) for each in (measured, other)
+    ]
+    assert (figures.rows, figures.epochs, figures.ended) == (len(test), QUICK.epochs, True)
     manifest = tomllib.loads((tmp_path / "quick" / "model.toml").read_text(encoding="utf-8"))
     assert manifest["labels"] == list("0123456789")
     assert manifest["input"]["channels"] == "gray"
 
 
+def test_a_seed_that_has_not_come_to_its_end_is_in_no_spread(run, tmp_path):
+    _, model, _, test, fitted = run
+    whole = export_seed(model, fitted, 0, test)
+    part = replace(whole, seed=1, fitted=replace(fitted, finished=False))
+    publish("quick", model, [whole, part], tmp_path, tmp_path / "quick")
+    assert len(read_figures(tmp_path / "quick").scores) == 1
+    publish("quick", model, [part, whole], tmp_path, tmp_path / "quick")
+    assert len(read_figures(tmp_path / "quick").scores) == 1
+    card = (tmp_path / "quick" / "CARD.md").read_text(encoding="utf-8")
+    assert " of 3, of a run that has not come to its end |" in card
+
+
+def test_a_card_names_the_machines_of_the_run_and_not_the_one_that_writes_it(run, tmp_path):
+    folder, model, train, test, _ = run
+    there = {"cpu": "Abacus 9", "cores": 3, "threads": 2, "precision": "products in bfloat16"}
+    for file in folder.glob("quick-0*.pt"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    chosen = tmp_path / "quick-0-chosen.pt"
+    torch.save({**torch.load(chosen, weights_only=True), "machines": [there]}, chosen)
+    fitted = fit("quick", model, train, tmp_path, seed=0)
+    publish("quick", model, [export_seed(model, fitted, 0, test)], tmp_path, tmp_path / "quick")
+    card = (tmp_path / "quick" / "CARD.md").read_text(encoding="utf-8")
+    assert "| hardware | Abacus 9, 3 cores, 2 threads, products in bfloat16 |" in card
+
+
+def test_a_run_that_goes_on_elsewhere_notes_both_machines(run, tmp_path):
+    _, model, train, _, _ = run
+    stopped = replace(model, recipe=replace(QUICK, epochs=0))
+    fit("quick", stopped, train, tmp_path, seed=0)  # as a run of QUICK leaves off before a step
+    chosen = tmp_path / "quick-0-chosen.pt"
+    there = {"cpu": "Abacus 9", "cores": 3, "threads": 2, "precision": "float32"}
+    state = torch.load(chosen, weights_only=True)
+    torch.save({**state, "machines": [there], "recipe": repr(QUICK)}, chosen)
+    machines = fit("quick", model, train, tmp_path, seed=0).machines
+    assert machines[0] == there
+    assert machines[1]["threads"] == torch.get_num_threads()
+    assert len(machines) == 2
+
+
 def test_of_a_model_that_is_not_served_there_is_a_card_and_nothing_else(run, tmp_path):
     _, model, _, test, fitted = run
-    measured = measure(model, fitted, 0, test)
+    measured = export_seed(model, fitted, 0, test)
     publish("quick", replace(model, served=False), [measured], tmp_path, tmp_path / "quick")
-    assert [path.name for path in (tmp_path / "quick").rglob("*")] == ["CARD.md"]
+    names = {path.name for path in (tmp_path / "quick").rglob("*")}
+    assert names == {"CARD.md", "measured.json"}
 
 
 def test_a_finished_run_is_not_run_again(run):
@@ -67,39 +115,54 @@ def test_a_finished_run_is_not_run_again(run):
         assert torch.equal(ours, theirs)
 
 
-def test_a_run_of_another_recipe_is_not_gone_on_with(run):
+@pytest.mark.parametrize("use", [fit, fitted_so_far])
+def test_a_run_of_another_recipe_is_neither_gone_on_with_nor_published(use, run):
     folder, model, train, _, _ = run
     with pytest.raises(ValueError, match="another recipe"):
-        fit("quick", replace(model, recipe=replace(QUICK, lr=1e-3)), train, folder, seed=0)
+        use("quick", replace(model, recipe=replace(QUICK, lr=1e-3)), train, folder, seed=0)
 
 
-def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path):
+def of_the_table():
     model, rows = quick_model(), gray().take(np.arange(500))
-    work = Work(model.task, rows, model.prepare)
+    torch.manual_seed(0)
+    return Trainer(model.network(rows), model.work(rows), QUICK, seed=0)
 
-    def trainer():
-        torch.manual_seed(0)
-        return Trainer(model.network(rows), QUICK, seed=0)
 
+def of_sentences():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 40, (300, 12)) * (np.arange(12) < rng.integers(3, 13, (300, 1)))
+    rows = Samples(ids, rng.integers(0, 5, 300))
+    return SentenceTrainer(rows, 40, SentenceRecipe(width=6, hidden=5, epochs=3), seed=0)
+
+
+@pytest.mark.parametrize("trainer", [of_the_table, of_sentences])
+@pytest.mark.parametrize("after", [3, 7])
+def test_an_interrupted_run_ends_as_one_that_was_not(trainer, after, tmp_path):
     whole = trainer()
-    for _ in range(QUICK.epochs):
-        whole.train_epoch(work, lambda: None)
+    while whole.epoch() < 3:
+        whole.train_epoch(lambda: None)
     first = trainer()
     steps = 0
 
     def stop():
         nonlocal steps
         steps += 1
-        if steps == 3:
+        if steps == after:
             raise KeyboardInterrupt
 
+    def go_on():
+        while True:
+            first.train_epoch(stop)
+
     with pytest.raises(KeyboardInterrupt):
-        first.train_epoch(work, stop)
-    first.learner.save(tmp_path / "run.pt")
+        go_on()
+    first.save(tmp_path / "run.pt")
+    torch.manual_seed(99)
     second = trainer()
-    second.learner.load(tmp_path / "run.pt")
-    while second.epoch(len(rows)) < QUICK.epochs:
-        second.train_epoch(work, lambda: None)
+    second.load(tmp_path / "run.pt")
+    while second.epoch() < 3:
+        second.train_epoch(lambda: None)
+    assert second.learner.step == whole.learner.step
     for ours, theirs in zip(second.best().parameters(), whole.best().parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -118,9 +181,9 @@ def test_products_in_bfloat16_train_weights_in_float32(tmp_path):
 def test_an_export_that_scores_differently_is_refused(run):
     _, model, _, test, fitted = run
     other = replace(fitted, net=model.network(test))
-    exported = measure(model, fitted, 0, test).exported
+    exported = export_seed(model, fitted, 0, test).exported
     with pytest.raises(ValueError, match="the exported model scores"):
-        compare(model, other.net, exported, test)
+        compare(other.net, exported, model.work(test))
 
 
 def test_held_out_rows_are_of_every_class_and_never_trained_on():

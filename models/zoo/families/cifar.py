@@ -9,17 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from zoo import augment
-from zoo.export import Port
+from zoo.export import IMAGE
 from zoo.model import Model, picture, scaled
-from zoo.networks.basecnn import HIDDEN, WIDTHS, BaseCNN
-from zoo.networks.nin import NetworkInNetwork
-from zoo.recipe import Recipe
+from zoo.networks import nin
+from zoo.networks.basecnn import DEPTHS, DROPOUT, HIDDEN, WIDTHS, BaseCNN
+from zoo.recipe import Change, Recipe
 from zoo.sets.pictures import CIFAR10
 from zoo.sets.samples import Samples
 
 MEAN = (0.491, 0.482, 0.447)
 STD = (0.247, 0.243, 0.262)
-IMAGE = Port("image", {0: "n"})
 LIMITS = (
     "Pictures are scaled to 32 pixels: fine detail is lost.",
     "It always names one of its ten classes, also for a picture that shows none of them.",
@@ -46,9 +45,20 @@ def mirrored_and_cut(x: Tensor, rng: torch.Generator) -> Tensor:
     return cut.contiguous(memory_format=torch.channels_last)
 
 
+SHIFTED = Change(
+    mirrored_and_shifted, "mirror half of the pictures and move each by up to four pixels"
+)
+COVERED = Change(
+    mirrored_shifted_and_covered,
+    "mirror half of the pictures, move each by up to four pixels, cover 12x12 of it anywhere",
+)
+CUT = Change(
+    mirrored_and_cut,
+    "mirror half of the pictures; cut two batches of three to 24x24, shift the third",
+)
 RECIPE = Recipe(
     epochs=24, batch=256, optimiser="Muon", smoothing=0.1, average=0.995, held_out=2000,
-    change=mirrored_and_shifted, bfloat16=True,
+    change=SHIFTED, bfloat16=True,
 )  # fmt: skip
 
 
@@ -78,6 +88,7 @@ def _model(
     )
 
 
+_DROPPED = f"In training, dropout {DROPOUT:g} before the last layer."
 _STUDY = (
     "Liu, Shi, Li, Li, Zhu, Liu 2017: Towards Better Analysis of Deep Convolutional Neural "
     "Networks, IEEE TVCG 23(1), arXiv:1604.07043, whose studies of depth and width this repeats."
@@ -87,46 +98,53 @@ STUDY_RECIPE = replace(RECIPE, epochs=6)
 width takes nine times as long."""
 
 
-def _of_width(scale: float) -> Model:
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _study(
+    name: str, network: Callable[[Samples], nn.Module], sources: Sequence[str]
+) -> tuple[str, Model]:
+    model = _model(name, network, (*sources, _DROPPED, _STUDY), recipe=STUDY_RECIPE)
+    return name, replace(model, served=False)
+
+
+def _of_width(scale: float) -> tuple[str, Model]:
     """BaseCNN with every layer but the last so much wider, the fully connected one too."""
     widths = tuple(round(scale * width) for width in WIDTHS)
     hidden = round(scale * HIDDEN)
-    written = ", ".join(map(str, widths))
-    return _model(
+    return _study(
         f"BaseCNN, widths x{scale:g}",
         lambda _: BaseCNN(widths, hidden=hidden),
         (
-            f"BaseCNN with {written} channels in its groups of 2, 2, 3, 3 convolutions, and "
-            f"{hidden} units in its first fully connected layer. Logits.",
-            _STUDY,
+            f"BaseCNN with {_listed(widths)} channels in its groups of {_listed(DEPTHS)} "
+            f"convolutions, and {hidden} units in its first fully connected layer. Logits.",
         ),
-        recipe=STUDY_RECIPE,
     )
 
 
-_STUDIES: Mapping[str, Model] = {
-    "shallow": _model(
+PREFIX = "cifar10-study-"
+_DEEP = (32, 64, 128, 128, 128)
+STUDIES: Mapping[str, tuple[str, Model]] = {
+    "shallow": _study(
         "ShallowCNN",
-        lambda _: BaseCNN((32, 64, 128), (2, 2, 3)),
+        lambda _: BaseCNN(WIDTHS[:-1], DEPTHS[:-1]),
         (
             "BaseCNN without its last group, three convolutions and one pooling fewer: seven 3x3 "
-            "convolutions in groups of 2, 2, 3 with 32, 64, 128 channels, three poolings, fully "
-            "connected layers of 256 (from maps of 4x4) and 10. Logits.",
-            _STUDY,
+            f"convolutions in groups of {_listed(DEPTHS[:-1])} with {_listed(WIDTHS[:-1])} "
+            f"channels, three poolings, fully connected layers of {HIDDEN} (from maps of 4x4) and "
+            "10. Logits.",
         ),
-        recipe=STUDY_RECIPE,
     ),
-    "deep": _model(
+    "deep": _study(
         "DeepCNN",
-        lambda _: BaseCNN((32, 64, 128, 128, 128), (4, 4, 4, 4, 4)),
+        lambda _: BaseCNN(_DEEP, (4, 4, 4, 4, 4)),
         (
-            "Twice the convolutions of BaseCNN: twenty, 3x3, in groups of 4 with 32, 64, 128, 128, "
-            "128 channels; fully connected layers of 256 and 10. Logits.",
+            "Twice the convolutions of BaseCNN: twenty, 3x3, in groups of 4 with "
+            f"{_listed(_DEEP)} channels; fully connected layers of {HIDDEN} and 10. Logits.",
             "The study doubles the poolings too. Eight would need maps of 256x256: 32x32 allows "
             "five, after which they are 1x1, so five it has.",
-            _STUDY,
         ),
-        recipe=STUDY_RECIPE,
     ),
     "quarter": _of_width(0.25),
     "half": _of_width(0.5),
@@ -134,7 +152,7 @@ _STUDIES: Mapping[str, Model] = {
     "double": _of_width(2),
     "quadruple": _of_width(4),
 }
-"""Depths and widths beside BaseCNN's own: trained and described, not served."""
+"""Depths and widths beside BaseCNN's own, with their titles: trained and described, not served."""
 
 
 MODELS: Mapping[str, Model] = {
@@ -142,26 +160,28 @@ MODELS: Mapping[str, Model] = {
         "BaseCNN",
         lambda _: BaseCNN(),
         (
-            "Ten 3x3 convolutions in groups of 2, 2, 3, 3 with 32, 64, 128, 128 channels, each "
-            "with batch norm (folded in the file) and ReLU; 2x2 maximum pooling after each group; "
-            "fully connected layers of 256 and 10. Logits.",
+            f"Ten 3x3 convolutions in groups of {_listed(DEPTHS)} with {_listed(WIDTHS)} channels, "
+            "each with batch norm (folded in the file) and ReLU; 2x2 maximum pooling after each "
+            f"group; fully connected layers of {HIDDEN} and 10. Logits.",
+            _DROPPED,
             "Liu, Shi, Li, Li, Zhu, Liu 2017: Towards Better Analysis of Deep Convolutional Neural "
             "Networks, IEEE TVCG 23(1), arXiv:1604.07043, whose BaseCNN has 11.32 % test error.",
         ),
-        recipe=replace(RECIPE, change=mirrored_shifted_and_covered),
+        recipe=replace(RECIPE, change=COVERED),
         limits=("The last maps are 2x2: ask grad_cam of an earlier layer for finer ones.",),
     ),
     "cifar10-nin": _model(
         "Network in Network",
-        lambda _: NetworkInNetwork(),
+        lambda _: nin.NetworkInNetwork(),
         (
             "Three blocks of a spatial convolution and two 1x1 convolutions, 192 channels, batch "
             "norm (folded in the file) and ReLU; the last 1x1 convolution makes a map a class; "
             "global average pooling. Logits.",
+            f"In training, dropout {nin.DROPOUT:g} after the first and the second block.",
             "Lin, Chen, Yan 2014: Network In Network, ICLR, arXiv:1312.4400.",
         ),
         strength=", by maps of 8x8 that are averaged: each class has its exact activation map",
-        recipe=replace(RECIPE, epochs=20, change=mirrored_and_cut),
+        recipe=replace(RECIPE, epochs=20, change=CUT),
     ),
-    **{f"cifar10-study-{name}": replace(model, served=False) for name, model in _STUDIES.items()},
+    **{f"{PREFIX}{name}": model for name, (_, model) in STUDIES.items()},
 }

@@ -24,6 +24,7 @@ from typing_extensions import override
 WIDTHS = (32, 64, 128, 128)
 DEPTHS = (2, 2, 3, 3)
 HIDDEN = 256
+DROPOUT = 0.3  # between the two fully connected layers
 
 
 def convolution(n_in: int, n_out: int, size: int) -> nn.Sequential:
@@ -62,7 +63,7 @@ class BaseCNN(nn.Module):
         side = 32 // 2 ** len(widths)
         self.hidden = nn.Linear(n_in * side * side, hidden)
         self.relu = nn.ReLU()
-        self.dropout = nn.Dropout(0.3)
+        self.dropout = nn.Dropout(DROPOUT)
         self.head = nn.Linear(hidden, n_classes)
 
     @override

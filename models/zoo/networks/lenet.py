@@ -20,6 +20,9 @@ from collections import OrderedDict
 
 from torch import nn
 
+MAPS = (6, 16)  # of C1 and C3
+UNITS = (120, 84)  # of C5 and F6
+
 
 class LeNet5(nn.Sequential):
     """Pictures [n, 1, 28, 28] to logits [n, k]."""
@@ -27,17 +30,17 @@ class LeNet5(nn.Sequential):
     def __init__(self, n_classes: int = 10) -> None:
         super().__init__(
             OrderedDict(
-                c1=nn.Conv2d(1, 6, 5, padding=2),
+                c1=nn.Conv2d(1, MAPS[0], 5, padding=2),
                 tanh1=nn.Tanh(),
                 s2=nn.AvgPool2d(2),
-                c3=nn.Conv2d(6, 16, 5),
+                c3=nn.Conv2d(*MAPS, 5),
                 tanh3=nn.Tanh(),
                 s4=nn.AvgPool2d(2),
                 flatten=nn.Flatten(),
-                c5=nn.Linear(400, 120),
+                c5=nn.Linear(25 * MAPS[1], UNITS[0]),
                 tanh5=nn.Tanh(),
-                f6=nn.Linear(120, 84),
+                f6=nn.Linear(*UNITS),
                 tanh6=nn.Tanh(),
-                output=nn.Linear(84, n_classes),
+                output=nn.Linear(UNITS[1], n_classes),
             )
         )

@@ -18,6 +18,8 @@ from typing_extensions import override
 
 from zoo.networks.basecnn import convolution
 
+DROPOUT = 0.2  # after the poolings
+
 
 class NetworkInNetwork(nn.Module):
     """Pictures [n, 3, h, w], normalised, to logits [n, k]."""
@@ -29,12 +31,12 @@ class NetworkInNetwork(nn.Module):
             convolution(192, 160, 1),
             convolution(160, 96, 1),
             nn.MaxPool2d(3, 2, padding=1),
-            nn.Dropout(0.2),
+            nn.Dropout(DROPOUT),
             convolution(96, 192, 5),
             convolution(192, 192, 1),
             convolution(192, 192, 1),
             nn.AvgPool2d(3, 2, padding=1, count_include_pad=False),
-            nn.Dropout(0.2),
+            nn.Dropout(DROPOUT),
             convolution(192, 192, 3),
             convolution(192, 192, 1),
         )

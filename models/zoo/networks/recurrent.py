@@ -24,6 +24,9 @@ from zoo.networks.masks import mean_over_time, present
 
 Cell: TypeAlias = type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]
 
+DROPOUT = 0.3  # before the last layer
+CHANNEL_DROPOUT = 0.1  # of whole channels
+
 
 class SeriesNet(nn.Module):
     """Series [n, t, f], padded with zero steps, to logits [n, k].
@@ -47,7 +50,7 @@ class SeriesNet(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.cell = cell(len(mean), hidden, batch_first=True)
-        self.dropout = nn.Dropout(0.3)
+        self.dropout = nn.Dropout(DROPOUT)
         self.head = nn.Linear(hidden, n_classes)
 
     @override
@@ -56,7 +59,7 @@ class SeriesNet(nn.Module):
         scaled = (series - self.mean) / self.std
         if self.training:
             scaled = scaled + self.noise * torch.randn_like(scaled)
-            scaled = functional.dropout1d(scaled.transpose(1, 2), 0.1).transpose(1, 2)
+            scaled = functional.dropout1d(scaled.transpose(1, 2), CHANNEL_DROPOUT).transpose(1, 2)
         states, *_ = self.cell(scaled)
         out: Tensor = self.head(self.dropout(mean_over_time(states, present(series))))
         return out

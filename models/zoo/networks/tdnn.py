@@ -26,6 +26,8 @@ from typing_extensions import override
 from zoo.networks.logmel import N_MEL, LogMel
 
 LAYERS = ((5, 1), (3, 2), (3, 3))  # width, dilation
+DROPOUT = 0.3  # before the last layer
+BAND_DROPOUT = 0.1  # of whole bands
 
 
 def _delay(n_in: int, n_out: int, width: int, dilation: int) -> nn.Sequential:
@@ -56,7 +58,7 @@ class TimeDelayNet(nn.Module):
         self.delays = nn.ModuleList(
             _delay(n_in, width, *layer) for n_in, layer in zip(sizes, LAYERS, strict=False)
         )
-        self.dropout = nn.Dropout(0.3)
+        self.dropout = nn.Dropout(DROPOUT)
         self.head = nn.Linear(width, n_classes)
 
     @override
@@ -65,7 +67,7 @@ class TimeDelayNet(nn.Module):
         frames, mask = self.logmel(waveform)
         x = (frames - self.mean) / self.std
         if self.training:
-            x = functional.dropout1d(x, 0.1)  # whole bands
+            x = functional.dropout1d(x, BAND_DROPOUT)
         for delay in self.delays:
             x = delay(x * mask)
         pooled = (x * mask).sum(2) / mask.sum(2)

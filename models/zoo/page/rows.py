@@ -59,7 +59,7 @@ def load_split(name: str, root: Path) -> Split:
     """
     if name == "photos":
         photos = photos64.load_validation(root)
-        return Split("images", list(photos.pixels.transpose(0, 2, 3, 1)), photos.classes)
+        return Split("images", list(photos.inputs.transpose(0, 2, 3, 1)), photos.classes)
     if name.startswith("sentences"):
         return _sentences(root)
     model = TABLE[name]

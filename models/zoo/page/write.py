@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from candor.client import Client, ModelInfo
+from zoo.figures import headline, read_figures
 from zoo.page.measure import Measured
 from zoo.page.notes import notes_on
 from zoo.study import study_table
@@ -19,10 +20,6 @@ REPOSITORY = ROOT / "models" / "repository"
 CARDS = ROOT / "models" / "zoo" / "cards"
 _PART = re.compile(r"(<!-- zoo -->\n).*?(<!-- end zoo -->)", re.DOTALL)
 _STUDY = re.compile(r"(<!-- study -->\n).*?(<!-- end study -->)", re.DOTALL)
-_CARD = re.compile(
-    r"^\| (?:accuracy, test|top-1, validation|mean square error a pixel)[^|]*\| (.*) \|$",
-    re.MULTILINE,
-)
 
 
 def write_page(client: Client, measured: Mapping[str, Measured]) -> str:
@@ -64,12 +61,11 @@ def _row(model: ModelInfo, figures: Measured) -> str:
         methods = "none"
     elif len(missing) < len(supported):
         methods = f"all but {_listed(missing)}"
-    card = _CARD.search((REPOSITORY / name / "CARD.md").read_text(encoding="utf-8"))
     cells = [
         f"[`{name}`](../models/repository/{name}/CARD.md)",
         model.kind or "image",
         _score(model, figures),
-        card[1] if card else "",
+        headline(read_figures(REPOSITORY / name)),
         f"{figures['predict_ms']:.1f} ms" if figures else "not measured",
         methods,
     ]
