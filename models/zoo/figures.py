@@ -123,6 +123,7 @@ def rows_of(figures: Figures) -> list[Row]:
         rows.append((f"{what}, {figures.chosen_on}, the epoch's choice", written(figures.held_out)))
     taken = f"{figures.epoch:.3g}" + (f" of {figures.epochs}" if figures.epochs else "")
     unfinished = "" if figures.ended else ", of a run that has not come to its end"
+    passes = figures.epoch or figures.epochs or not figures.ended
     return [
         *rows,
         *((name, written(other)) for name, other in figures.others.items()),
@@ -130,7 +131,7 @@ def rows_of(figures: Figures) -> list[Row]:
         ("parameters", f"{figures.parameters:,}"),
         ("file", f"{figures.bytes:,} bytes, opset {figures.opset}"),
         ("training", f"{figures.seconds:.0f} s of {figures.clock}, seed 0"),
-        *([("epoch taken", f"{taken}{unfinished}")] if figures.epoch or figures.epochs else []),
+        *([("epoch taken", f"{taken}{unfinished}")] if passes else []),
         ("hardware", "; then ".join(map(said, figures.machines))),
     ]
 

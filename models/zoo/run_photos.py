@@ -59,7 +59,7 @@ def fit(root: Path, runs: Path, recipe: Recipe) -> Fitted:
         learner.restore(torch.load(state, weights_only=True))
         note_machine(best, machine, chosen)
     else:
-        best = _choice(learner.average, -1.0, 0.0, recipe, [machine])
+        best = _choice(learner.average, float("-inf"), 0.0, recipe, [machine])
         write_choice(best, chosen)
     while trainer.progress() < 1.0:
         phase = trainer.phase()

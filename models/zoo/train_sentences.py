@@ -82,7 +82,8 @@ class Trainer:
         """Train to the end of the present pass; return the mean loss.
 
         Args:
-            pause: called after each step, a chance to save.
+            pause: called after each step but the last, a chance to save. A complete pass is saved
+                when it has been scored.
         """
         epoch, place = divmod(self.learner.step, self.steps)
         losses = []
@@ -90,7 +91,8 @@ class Trainer:
             began = time.process_time()
             losses.append(self._train_step(index))
             self.learner.seconds += time.process_time() - began
-            pause()
+            if self.learner.step % self.steps:
+                pause()
         return float(np.mean(losses))
 
     def best(self) -> nn.Module:

@@ -64,14 +64,16 @@ class Trainer:
         """Train to the end of the present pass; return the mean loss.
 
         Args:
-            pause: called after each step, a chance to save.
+            pause: called after each step but the last, a chance to save. A complete pass is saved
+                when it has been scored.
         """
         losses, end = [], (self.epoch() + 1) * self.steps
         while self.learner.step < end:
             began = time.process_time()
             losses.append(self._train_step())
             self.learner.seconds += time.process_time() - began
-            pause()
+            if self.learner.step < end:
+                pause()
         return float(np.mean(losses))
 
     def best(self) -> nn.Module:
