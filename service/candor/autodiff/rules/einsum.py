@@ -23,10 +23,10 @@ _Factor = tuple[str, str, Shape]
 
 @vjp("Einsum", operands=ALL)
 def einsum(op: Emitter, at: Site) -> list[str | None]:
-    """Of Y = einsum(A, B, C, ...), A gets einsum(g, B, C, ...), with its own letters at the end.
+    """Multiply the cotangent and all other operands, with the letters of the one at the end.
 
-    Of a letter that is twice in A only the diagonal gets something: there the product has a further
-    factor, the identity. A letter that only A has is summed over: all of that axis gets the same.
+    Of a letter that is twice in it only the diagonal gets something: there the product has a further
+    factor, the identity. A letter that it alone has is summed over: all of that axis gets the same.
     """
     terms, result = _spelled(at)
     factors = [
