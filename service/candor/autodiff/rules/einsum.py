@@ -25,8 +25,8 @@ _Factor = tuple[str, str, Shape]
 def einsum(op: Emitter, at: Site) -> list[str | None]:
     """Multiply the cotangent and all other operands, with the letters of the one at the end.
 
-    Of a letter that is twice in it only the diagonal gets something: there the product has a further
-    factor, the identity. A letter that it alone has is summed over: all of that axis gets the same.
+    Of a letter that is twice in it only the diagonal gets something: the product has a further
+    factor there, the identity. A letter that it alone has is summed over: all along it is alike.
     """
     terms, result = _spelled(at)
     factors = [
