@@ -20,8 +20,8 @@ from candor.engine.jobs.record import job_key, tenant_key
 from candor.engine.workers import Limits
 from candor.errors import InvalidOption, NotFound, Unavailable, Unsupported
 from serving import REPOSITORY, running
-from unit.engine.builders import SECRET, LinearModel, explain_request, rig
-from unit.engine.job_builders import SLICES, ask, ended, job_house, long_request, revived, until
+from unit.engine.builders import SECRET, LinearModel, explain_request, rig, until
+from unit.engine.job_builders import SLICES, ask, ended, job_house, long_request, revived
 
 KEY = job_key("", "job", SECRET)
 PREFIX = f"candor:tests:job:{SCHEMA}:"
