@@ -34,7 +34,7 @@ def endless():
     method = {"integratedGradients": {"nSteps": 10_000}}
     texts = {"texts": [f"Not a bad film, number {n}." for n in range(100)]}
     asked = {"model": "sentences", "input": {"texts": texts}, "methods": [method]}
-    return {"explain": asked | {"cache": "CACHE_BYPASS"}}
+    return {"explain": asked | {"cache": "CACHE_POLICY_BYPASS"}}
 
 
 def sealed(message, flags=0):
