@@ -39,7 +39,7 @@ class Server:
     def stop(self) -> int:
         """Ask it to stop, wait, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=300)
 
 
 @contextmanager

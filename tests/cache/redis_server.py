@@ -45,7 +45,7 @@ class RedisServer:
 
     def client(self) -> "redis.Redis[bytes]":
         """A plain synchronous client, to look behind the cache."""
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, socket_timeout=60)
 
     def start(self, *arguments: str) -> None:
         """Start it and wait until it answers."""
@@ -54,7 +54,7 @@ class RedisServer:
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.folder), *arguments]
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 with self.client() as client:
@@ -75,11 +75,16 @@ class RedisServer:
 
 
 class Proxy:
-    """Forwards bytes to a Redis, each answer late by `delay_s`; None swallows the answers."""
+    """Forwards bytes to a Redis, each answer late by `delay_s`; None swallows the answers.
+
+    Where there are `turns`, each answer takes one besides, in the order in which they came.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
         self.delay_s: float | None = 0.0
+        self.turns: asyncio.Semaphore | None = None
+        self.answers = 0
         self.connections = 0
         self.port = 0
 
@@ -109,6 +114,9 @@ class Proxy:
     ) -> None:
         while data := await reader.read(65536):
             if late:
+                self.answers += 1
+                if self.turns is not None:
+                    await self.turns.acquire()
                 if self.delay_s is None:
                     await asyncio.Event().wait()
                 await asyncio.sleep(self.delay_s or 0)

@@ -1,5 +1,4 @@
 import asyncio
-import time
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from candor.engine.redis_cache import MAX_VALUE_BYTES
 from candor.engine.redis_client import open_redis
 from candor.explain.options import Gradient, Lime, Occlusion
 from candor.metrics import Metrics
-from unit.engine.builders import explain_request, rows
+from unit.engine.builders import explain_request, rows, until
 
 NEVER = Deadline()
 REQUEST = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(2))
@@ -76,7 +75,7 @@ async def test_keys_carry_namespace_and_schema_and_expire_with_jitter(server):
             keys = sorted(key.decode() for key in client.scan_iter())
             assert keys == sorted(f"candor:blue:{SCHEMA}:{a.key}" for a in flat(explanation))
             left = [client.pttl(key) / 1000 for key in keys]
-        assert all(899 < seconds <= 1100 for seconds in left)
+        assert all(800 < seconds <= 1100 for seconds in left)  # less what has passed since
         assert max(left) - min(left) > 20
 
 
@@ -136,29 +135,30 @@ async def test_twenty_equal_questions_at_once_are_one_computation_and_one_entry(
 @pytest.mark.parametrize("method", [Gradient(), Lime(30)])
 async def test_what_was_answered_while_redis_was_asked_is_not_computed_again(server, method):
     request = explain_request(method)
-    async with (
-        proxy(server.port) as slow,
-        redis_rig(slow.url, memory_bytes=1 << 20, timeout_s=2) as house,
-    ):
+    async with proxy(server.port) as slow, redis_rig(slow.url, memory_bytes=1 << 20) as house:
         await asyncio.gather(house.cache.ping(), house.cache.ping())  # a connection for each
-        slow.delay_s = 0.2
-        one = asyncio.create_task(house.engine.explain(request, NEVER))
-        await asyncio.sleep(0.1)  # half-way into the first one's look-up the second begins its own
-        two = asyncio.create_task(house.engine.explain(request, NEVER))
+        slow.turns, slow.answers = asyncio.Semaphore(0), 0
+        asking = []
+        for n in (1, 2):  # half-way into the first one's look-up the second begins its own
+            asking.append(asyncio.create_task(house.engine.explain(request, NEVER)))
+            await until(lambda: slow.answers == n)  # noqa: B023
+        one, two = asking
+        slow.turns.release()
         assert statuses(await one) == {"miss"}
         house.model.calls.clear()
+        for _ in range(100):
+            slow.turns.release()
         assert statuses(await two) == {"hit"}
         assert house.model.calls == []
 
 
 async def test_the_answer_does_not_wait_for_redis_to_store_it(server):
-    async with redis_rig(server.url, timeout_s=20) as house:
+    async with redis_rig(server.url, timeout_s=120) as house:
         with server.client() as client:
-            client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
-            await house.engine.explain(explain_request(x=rows(1, 5)), NEVER)
-            began = time.monotonic()
-            await house.engine.explain(explain_request(x=rows(1, 6)), NEVER)
-            assert time.monotonic() - began < 10
+            client.execute_command("CLIENT", "PAUSE", "600000", "WRITE")
+            for n in range(2):
+                await house.engine.explain(explain_request(x=rows(1, n)), NEVER)
+            assert len(house.cache._pending) == 2
             client.execute_command("CLIENT", "UNPAUSE")
 
 

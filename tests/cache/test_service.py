@@ -35,7 +35,7 @@ def replicas(redis, tmp_path_factory):
 
 def scrape(server: Server, name: str) -> float:
     """The value of a metric without labels."""
-    with urllib.request.urlopen(f"{server.metrics_url}/metrics", timeout=10) as response:  # noqa: S310
+    with urllib.request.urlopen(f"{server.metrics_url}/metrics", timeout=60) as response:  # noqa: S310
         lines = response.read().decode().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 

@@ -63,7 +63,7 @@ def watched(tmp_path):
     settings.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n"
         f"sentinel monitor answers 127.0.0.1 {master.port} 1\n"
-        "sentinel down-after-milliseconds answers 300\n"
+        "sentinel down-after-milliseconds answers 1000\n"
         "sentinel failover-timeout answers 2000\n"
     )
     with (tmp_path / "sentinel.log").open("wb") as log:
@@ -79,7 +79,7 @@ async def test_a_master_that_dies_is_replaced_without_a_request_that_fails(watch
     master, replica, sentinel = watched
     # The first of the Sentinels is not there: the next is asked.
     url = f"redis+sentinel://127.0.0.1:1,{sentinel}/answers/0"
-    async with redis_rig(url, timeout_s=1) as house:
+    async with redis_rig(url, timeout_s=30) as house:
 
         async def replicated():
             with replica.client() as client:
@@ -116,7 +116,7 @@ def cluster(tmp_path):
     """Three masters, a third of the slots each."""
     nodes = started(
         tmp_path, 3, "--cluster-enabled", "yes", "--cluster-port", "{bus}",
-        "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "500",
+        "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000",
     )  # fmt: skip
     clients = [node.client() for node in nodes]
     for number, client in enumerate(clients):
@@ -147,8 +147,8 @@ async def test_a_cluster_keeps_each_answer_where_it_belongs(cluster):
     nodes, clients = cluster
     hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
     async with (
-        redis_rig(f"redis+cluster://127.0.0.1:1,{hosts}", timeout_s=5) as one,
-        redis_rig(f"redis+cluster://{hosts}", timeout_s=5) as other,
+        redis_rig(f"redis+cluster://127.0.0.1:1,{hosts}", timeout_s=30) as one,
+        redis_rig(f"redis+cluster://{hosts}", timeout_s=30) as other,
     ):
         many = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(10))
         assert await asked(one, many) == {"miss"}
@@ -159,7 +159,7 @@ async def test_a_cluster_keeps_each_answer_where_it_belongs(cluster):
         assert all(held)
 
         # Locks lie where their names belong, and are given back by who has them only.
-        locks = RedisLocks(one.cache._redis._client, one.metrics, namespace="tests", timeout_s=5)
+        locks = RedisLocks(one.cache._redis._client, one.metrics, namespace="tests", timeout_s=30)
         for number in range(10):
             assert await locks.take(f"{number}", "ours", 60)
             assert not await locks.take(f"{number}", "theirs", 60)
@@ -182,7 +182,7 @@ async def test_a_dead_node_of_a_cluster_costs_what_it_held_and_no_more(cluster):
     many = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(10))
     # Its own keys are asked for last, so that a whole tier that goes quiet would be seen.
     one_key = [explain_request(Gradient(), x=rows(1, seed)) for seed in range(100, 112)]
-    async with redis_rig(f"redis+cluster://{hosts}", timeout_s=1) as house:
+    async with redis_rig(f"redis+cluster://{hosts}", timeout_s=30) as house:
         assert await house.cache.ping()
         assert await asked(house, many) == {"miss"}
         for request in one_key:
@@ -202,7 +202,7 @@ async def test_a_dead_node_of_a_cluster_costs_what_it_held_and_no_more(cluster):
         # It comes back, empty: what it is to hold is stored again, and found.
         nodes[0].start(
             "--cluster-enabled", "yes", "--cluster-port", str(free_port()),
-            "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "500",
+            "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000",
         )  # fmt: skip
 
         async def whole():
@@ -217,7 +217,7 @@ async def test_a_server_that_starts_while_a_node_is_dead_has_the_others(cluster)
     nodes[0].kill()  # the first, which tells redis-py how to ask
     url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
     many = explain_request(Gradient(), Occlusion(), Lime(100), x=rows(10))
-    async with redis_rig(url, timeout_s=1) as house:
+    async with redis_rig(url, timeout_s=30) as house:
         assert await house.cache.ping()
         assert await asked(house, many) == {"miss"}
         assert "hit" in await asked(house, many)
@@ -226,8 +226,8 @@ async def test_a_server_that_starts_while_a_node_is_dead_has_the_others(cluster)
 async def test_jobs_in_a_cluster_are_told_of_and_taken_over(cluster):
     nodes, _ = cluster
     url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
-    async with replicas(url, lost_s=0.4, timeout_s=5) as ((one, built), (other, spare)):
-        request = long_request(n_slices=60)
+    async with replicas(url, lost_s=2.0, timeout_s=30) as ((one, built), (other, spare)):
+        request = long_request(n_slices=300)
         for number in range(4):  # on several nodes, together
             await ask(one, built, job_id=str(number), request=request)
         await seen(other, lambda job: 0 < job.progress < 1, "0")
@@ -260,7 +260,7 @@ async def test_with_a_dead_node_of_a_cluster_jobs_live_on(cluster):
     number = 0
     url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
     ids = [f"job-{at}" for at in range(9)]
-    async with replicas(url, timeout_s=5) as ((one, built), (other, _)):
+    async with replicas(url, timeout_s=30) as ((one, built), (other, _)):
         for job_id in ids:
             await ask(one, built, job_id=job_id)
             assert (await ended(one, job_id)).state == "succeeded"
@@ -291,7 +291,7 @@ async def test_with_a_dead_node_of_a_cluster_jobs_live_on(cluster):
         # One that begins now knows them too, and takes over what a server leaves behind.
         await ask(one, built, job_id="left", request=long_request(seed=1))
         await seen(other, lambda job: 0 < job.progress < 1, "left")
-        async with replicas(url, n=1, timeout_s=5) as ((third, late),):
+        async with replicas(url, n=1, timeout_s=30) as ((third, late),):
             assert (await third.find("", new[0])).state == "succeeded"
             await one.drain(0)
             await other.drain(0)
@@ -302,7 +302,7 @@ async def test_with_a_dead_node_of_a_cluster_jobs_live_on(cluster):
 
 async def test_a_cluster_of_which_no_node_answers_is_no_cache_and_no_failure(server):
     server.kill()
-    async with redis_rig(f"redis+cluster://127.0.0.1:{server.port}", timeout_s=1) as house:
+    async with redis_rig(f"redis+cluster://127.0.0.1:{server.port}", timeout_s=30) as house:
         assert not await house.cache.ping()
         assert await asked(house) == {"miss"}
         assert house.value("candor_redis_up") == 0

@@ -16,7 +16,7 @@ def candor(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.Co
         check=False,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         cwd=cwd,
         env=environment,
     )

@@ -238,7 +238,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_the_service_is_asked
 
 
 def test_a_service_that_is_not_there_has_an_exit_code_of_its_own() -> None:
-    done = candor("models", "--server", "127.0.0.1:9", "--timeout-s", "5")
+    done = candor("models", "--server", "127.0.0.1:9", "--timeout-s", "60")
     assert done.returncode == 3
     assert "127.0.0.1:9" in done.stderr
 

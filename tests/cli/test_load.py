@@ -32,7 +32,7 @@ def load(server: Server, *arguments: str) -> dict:
 
 
 def test_pictures_and_signals_have_parts_that_an_explanation_can_tell_apart(server: Server) -> None:
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(1)
     with Client(server.grpc_target) as client:
         for name, shape in (("photos", (1, 3, 64, 64)), ("ecg200-fcn", (1, 96, 1))):
             sent = made_for(client.model(name), 1, 96, 0, rng)()
@@ -45,7 +45,7 @@ def test_pictures_and_signals_have_parts_that_an_explanation_can_tell_apart(serv
 
 def test_each_new_request_is_another(server: Server) -> None:
     with Client(server.grpc_target) as client:
-        new = made_for(client.model("photos"), 2, 32, 0, np.random.default_rng())
+        new = made_for(client.model("photos"), 2, 32, 0, np.random.default_rng(1))
         first, second = (new()["tensors"]["image"] for _ in range(2))
         assert not np.array_equal(first, second)
         assert not np.array_equal(first[0], first[1])
@@ -56,7 +56,7 @@ def test_each_new_request_is_another(server: Server) -> None:
 
 @pytest.mark.parametrize("steady", [True, False])
 def test_a_ramp_sends_as_many_as_lie_under_its_line(steady: bool) -> None:
-    due = due_times(Open(100, 500), 20, np.random.default_rng(), steady=steady)
+    due = due_times(Open(100, 500), 20, np.random.default_rng(1), steady=steady)
     assert (np.diff(due) >= 0).all()
     assert due[0] > 0
     assert due[-1] < 20
@@ -68,14 +68,14 @@ def test_a_ramp_sends_as_many_as_lie_under_its_line(steady: bool) -> None:
 
 
 def test_arrivals_at_random_have_the_distances_of_independent_callers() -> None:
-    gaps = np.diff(due_times(Open(50, 50), 400, np.random.default_rng(), steady=False))
+    gaps = np.diff(due_times(Open(50, 50), 400, np.random.default_rng(1), steady=False))
     # of an exponential distribution: mean and deviation are both 1/50 (20,000 draws)
     assert gaps.mean() == pytest.approx(0.02, rel=0.06)
     assert gaps.std() == pytest.approx(0.02, rel=0.1)
 
 
 def test_steady_arrivals_are_evenly_apart() -> None:
-    due = due_times(Open(4, 4), 2, np.random.default_rng(), steady=True)
+    due = due_times(Open(4, 4), 2, np.random.default_rng(1), steady=True)
     np.testing.assert_allclose(due, np.arange(8) / 4 + 0.125)
 
 
@@ -103,7 +103,7 @@ def test_a_mix_is_drawn_by_its_weights() -> None:
     asks = parse_mix(["photos=3", "photos:grad_cam+lime"])
     assert asks == (Ask("photos", "predict", 3.0), Ask("photos", "grad_cam+lime", 1.0))
     assert [ask.methods for ask in asks] == ["", "grad_cam,lime"]
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(1)
     drawn = [draw(asks, rng) for _ in range(2000)]
     assert np.mean(drawn) == pytest.approx(0.25, abs=0.06)  # six deviations
 
@@ -127,7 +127,7 @@ def test_a_mix_that_cannot_be_is_refused(words: list[str], said: str) -> None:
 
 
 def test_figures_are_of_the_answered_and_count_from_when_they_were_due() -> None:
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(1)
     samples = Samples()
     due = np.sort(rng.uniform(0, 10, 1000))
     late, service = rng.exponential(0.01, 1000), rng.exponential(0.05, 1000)
@@ -168,7 +168,7 @@ def test_a_closed_loop_counts_every_request_once(server: Server) -> None:
 
 
 def test_new_rows_miss_the_cache_and_repeated_ones_hit_it(server: Server) -> None:
-    mix = ("--mix", f"{SMALL}:gradient", "--concurrency", "1", "--seconds", "0.5")
+    mix = ("--mix", f"{SMALL}:gradient", "--concurrency", "1", "--seconds", "2")
     seed = str(np.random.default_rng().integers(2**31))
     new = load(server, *mix, "--seed", seed)["stages"][0]["total"]
     assert new["cache"] == {"miss": new["n_ok"]}
@@ -212,7 +212,7 @@ def test_rows_of_the_users_are_sent(server: Server, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "it has 2 axes, not 3" in done.stderr  # what the model says of rows of this shape
-    report = load(server, "--mix", "sentences", "--seconds", "0.3", "--text", "Not bad.")
+    report = load(server, "--mix", "sentences", "--seconds", "1", "--text", "Not bad.")
     assert report["stages"][0]["total"]["n_ok"] > 0
 
 
@@ -249,7 +249,7 @@ def test_broken_off_it_reports_what_it_has(server: Server) -> None:
         while _served(server, SMALL) < before + 20 and process.poll() is None:
             pass
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=240)
     assert process.returncode == 130
     (stage,) = json.loads(output)["stages"]
     assert stage["total"]["n_ok"] >= 10

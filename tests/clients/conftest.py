@@ -46,7 +46,7 @@ def session(explicit: Server) -> Callable[[str], dict[str, Any]]:
         path = Path(__file__).parent / script
         done = subprocess.run(
             [sys.executable, str(path), explicit.grpc_target, explicit.http_url],
-            capture_output=True, text=True, check=False, timeout=120,
+            capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)

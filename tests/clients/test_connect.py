@@ -26,7 +26,7 @@ def node(explicit, tmp_path_factory):
     done = subprocess.run(
         ["node", str(script), explicit.http_url, str(path)],
         env=os.environ | {"NODE_PATH": str(CLIENT)},
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -69,7 +69,7 @@ def test_buf_streams(explicit, lime):
     done = subprocess.run(
         [str(BUF), "curl", "--schema", "protos", "--protocol", "connect",
          "-d", json.dumps(asked), f"{explicit.http_url}/{STREAM}"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     decoder, text, messages = json.JSONDecoder(), done.stdout.strip(), []

@@ -18,7 +18,7 @@ def report(server: Server) -> dict[str, Any]:
     script = Path(__file__).parent / "triton_session.py"
     done = subprocess.run(
         [sys.executable, str(script), server.grpc_target],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

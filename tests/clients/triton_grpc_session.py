@@ -39,11 +39,11 @@ def asynchronous(client: Any) -> list[Any]:
     answers: queue.Queue[Any] = queue.Queue()
     keep = partial(_keep, answers)
     for _ in range(3):
-        client.async_infer("photos", [image(triton)], keep, client_timeout=30)
-    found = [answers.get(timeout=30) for _ in range(3)]
+        client.async_infer("photos", [image(triton)], keep, client_timeout=120)
+    found = [answers.get(timeout=120) for _ in range(3)]
     slow = {"candor.explain": "lime", "candor.lime.n_samples": 100_000, "candor.cache": "bypass"}
     client.async_infer("photos", [image(triton)], keep, client_timeout=0.3, parameters=slow)
-    _, error = answers.get(timeout=30)
+    _, error = answers.get(timeout=120)
     same = all(
         # up to rounding: those that wait at the same time may share a run
         np.allclose(found[0][0].as_numpy("logits"), r.as_numpy("logits"), rtol=1e-4, atol=1e-5)
@@ -68,7 +68,7 @@ def streamed(client: Any) -> list[Any]:
     found: list[Any] = []
     ends = 0
     while ends < 3:
-        result, error = answers.get(timeout=60)
+        result, error = answers.get(timeout=120)
         if error is not None:
             found.append(["error", error.message()])
             ends += 1

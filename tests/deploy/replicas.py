@@ -111,10 +111,10 @@ def balanced(folder: Path, behind: Replicas) -> Iterator[str]:
         yield f"127.0.0.1:{door}"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
-def until(condition: Callable[[], bool], seconds: float = 90) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

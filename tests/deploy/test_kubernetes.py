@@ -178,7 +178,7 @@ def test_probes_ask_for_health_that_is_served(server: Server) -> None:
     with insecure_channel(server.grpc_target) as channel:
         ask = health_pb2_grpc.HealthStub(channel).Check
         for name in names:
-            answer = ask(health_pb2.HealthCheckRequest(service=name), timeout=5)
+            answer = ask(health_pb2.HealthCheckRequest(service=name), timeout=60)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 

@@ -84,7 +84,7 @@ def test_probes_ask_the_port_without_tls(secured: list[Manifest], server: Server
         ask = health_pb2_grpc.HealthStub(channel).Check
         for probe in probes:
             wanted = health_pb2.HealthCheckRequest(service=probe["grpc"]["service"])
-            assert ask(wanted, timeout=5).status == health_pb2.HealthCheckResponse.SERVING
+            assert ask(wanted, timeout=60).status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_callers_need_tls_and_a_key(server: Server, tmp_path: Path) -> None:

@@ -63,13 +63,13 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
                 # What first appears is no rise yet: it has to be seen before it counts further.
                 wait_for(lambda: found.query("candor_shed_total"), folder / "log")
                 database.terminate()
-                database.wait(timeout=10)
+                database.wait(timeout=120)
                 busy(server)
                 wait_for(lambda: found.query("candor_redis_up == 0"), folder / "log")
                 yield found
     finally:
         database.terminate()
-        database.wait(timeout=10)
+        database.wait(timeout=120)
 
 
 def busy(server: Server) -> None:
@@ -85,10 +85,13 @@ def busy(server: Server) -> None:
 
     def explain(seed: int) -> None:
         with Client(server.grpc_target, attempts=1) as client:
+            client.models()  # connected, all of them, before they ask
             lock.wait()
             try:
                 client.explain(
-                    "photos", {"lime": {"n_samples": 200, "seed": seed}}, images=[picture]
+                    "photos",
+                    {"lime": {"n_samples": 2000, "segments": "grid", "seed": seed}},
+                    images=[picture],
                 )
             except CandorError as error:
                 refused.append(error)
@@ -120,7 +123,7 @@ def has_data(prometheus: Prometheus, expression: str) -> None:
         return [value for value in values if value != "NaN"]
 
     try:
-        wait_for(numbers, Path(os.devnull), 15)
+        wait_for(numbers, Path(os.devnull))
     except AssertionError:
         pytest.fail(f"{expression} comes to {prometheus.query(expression)}")
 
@@ -199,10 +202,13 @@ def test_rules_are_loaded_and_well(prometheus: Prometheus) -> None:
         ),
         Path(os.devnull),
     )
+
     # It is down, and the alert waits to be sure.
-    states = {row["metric"]["alertname"] for row in prometheus.query("ALERTS")}
-    assert "CandorRedisDown" in states
-    assert "CandorDown" not in states
+    def alerts() -> set[str]:
+        return {row["metric"]["alertname"] for row in prometheus.query("ALERTS")}
+
+    wait_for(lambda: "CandorRedisDown" in alerts(), Path(os.devnull))
+    assert "CandorDown" not in alerts()
 
 
 def test_autoscalers_ask_for_something(prometheus: Prometheus) -> None:

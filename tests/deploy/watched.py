@@ -29,7 +29,7 @@ class Prometheus:
     def get(self, path: str, **parameters: str) -> Any:
         """The data that the HTTP API answers."""
         asked = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(asked, timeout=10) as page:  # noqa: S310
+        with urllib.request.urlopen(asked, timeout=60) as page:  # noqa: S310
             answer = json.load(page)
         assert answer["status"] == "success", answer
         return answer["data"]
@@ -78,10 +78,10 @@ def watching(folder: Path, targets: list[str]) -> Iterator[Prometheus]:
         yield found
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
-def wait_for(what: Any, log: Path, seconds: float = 30) -> Any:
+def wait_for(what: Any, log: Path, seconds: float = 120) -> Any:
     """Call until it answers something that is true; connections refused count as not yet."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -48,6 +48,36 @@ def _elementwise() -> list[Case]:
     ]
 
 
+_EINSUMS = [
+    ("Ij,jK,Kl->Il", (2, 3), (3, 4), (4, 5)),
+    ("bij,bjk,bk->bi", (2, 3, 4), (2, 4, 5), (2, 5)),
+    ("ij,ij,ij->ij", (2, 3), (2, 3), (2, 3)),
+    ("i,j,k,l->lkji", (2,), (3,), (4,), (2,)),
+    ("ij,jk,->ik", (2, 3), (3, 2), ()),
+    ("ij,kl,m->jl", (2, 3), (4, 5), (2,)),  # indices of one operand alone: i, k, m
+    ("ij->j", (2, 3)),
+    ("ij->", (2, 3)),
+    ("ij,ij->", (2, 3), (2, 3)),
+    ("->", ()),
+    ("ii->i", (3, 3)),
+    ("ii->", (3, 3)),
+    ("iji,jk,k->ik", (3, 2, 3), (2, 4), (4,)),
+    ("iiijj,i->j", (2, 2, 2, 3, 3), (2,)),
+    ("b...i,...ij,b->...bj", (2, 3, 4, 5), (3, 4, 5, 2), (2,)),
+    ("...,...,...->...", (2, 3), (2, 3), (2, 3)),
+    ("b...,b->b...", (2, 3, 4), (2,)),
+    (" i j , j k , k ", (2, 3), (3, 4), (4,)),  # of no named result: i
+    ("ba", (2, 3)),
+    ("j...,ij", (2, 3, 4), (5, 2)),
+    ("i,i", (3,), (3,)),
+    ("ij,ij,kj->ik", (2, 3), (2, 1), (4, 3)),  # repeated along an axis
+    ("ij,ij->i", (2, 3), (2, 1)),
+    ("ij,ik,il->jkl", (2, 3), (1, 4), (2, 5)),
+    ("ii,i->i", (3, 3), (1,)),
+    (",bbj->", (), (1, 1, 2)),
+]
+
+
 def _linear() -> list[Case]:
     both = (0, 1)
     matmul = [
@@ -81,6 +111,10 @@ def _linear() -> list[Case]:
         case("Gemm", x(3, 4), x(4, 5), vary=both),
         case("Einsum", x(2, 3, 4), x(2, 4, 5), vary=both, equation="bij,bjk->bki"),
         case("Einsum", x(3, 4), vary=(0,), equation="ij->ji"),
+        *(
+            case("Einsum", *(x(*s) for s in shapes), vary=tuple(range(len(shapes))), equation=e)
+            for e, *shapes in _EINSUMS
+        ),
     ]
 
 

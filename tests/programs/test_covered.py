@@ -1,12 +1,15 @@
 """Windows of committed models run in part: chosen where it pays, and equal to whole rows."""
 
+import gc
 import secrets
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import numpy as np
 import onnx
 import pytest
 
+from candor.autodiff import Graph
 from candor.explain.occlusion import occlusion
 from candor.explain.options import Occlusion
 from candor.explain.question import Question
@@ -28,8 +31,8 @@ class Served:
 
     def __init__(self, name: str) -> None:
         folder = REPOSITORY / name
-        file, manifest = onnx.load(folder / "1" / "model.onnx"), load_manifest(folder)
-        plan = plan_explanations(file, manifest, None, None)
+        self.file, self.manifest = onnx.load(folder / "1" / "model.onnx"), load_manifest(folder)
+        plan = plan_explanations(self.file, self.manifest, None, None)
         self.ran: list[tuple[str, int]] = []
         self.subject = Compiled(
             plan.blueprint,
@@ -108,6 +111,26 @@ def test_where_it_does_not_pay_whole_rows_are_run(name, reason):
 def test_a_few_windows_are_not_worth_the_memory(photos):
     few = np.array([[[0, 0], [8, 8]]] * 3)
     assert photos.subject._covering.refusal(few) == "3 windows are too few"
+
+
+def test_a_plan_shares_the_weights_and_what_is_kept_of_it_holds_none(photos):
+    blueprint = plan_explanations(photos.file, photos.manifest, None, None).blueprint
+    own = blueprint.graph.apart(blueprint.graph.outputs).weights
+    made = recomputation(blueprint, stage_ns=2e6)
+    programs = [draft.made() for draft in (made.first, *made.again)]
+    shared = [name for program in programs for name in program.weights if name in own]
+    assert set(shared) == set(own)
+    for program in programs:
+        assert all(tensor is own[name] for name, tensor in program.weights.items() if name in own)
+    seen: dict[int, object] = {}
+    todo: list[object] = [made.recipe]
+    while todo:
+        item = todo.pop()
+        if id(item) not in seen and not isinstance(item, type | ModuleType):
+            seen[id(item)] = item
+            held = item.__closure__ or () if isinstance(item, FunctionType) else ()
+            todo += held if isinstance(item, FunctionType) else gc.get_referents(item)
+    assert not any(isinstance(item, Graph | onnx.TensorProto) for item in seen.values())
 
 
 class Whole:

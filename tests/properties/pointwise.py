@@ -63,15 +63,13 @@ def products(draw: Draw) -> Case:
                     alpha=factors[0], beta=factors[1])  # fmt: skip
     if op == "Einsum":
         sizes = dict(zip("bijk", (draw(size) for _ in range(4)), strict=True))
-        shared = draw(st.lists(st.sampled_from("bijk"), min_size=1, max_size=3, unique=True))
-        own = [letter for letter in "bijk" if letter not in shared]
-        left = draw(st.permutations(shared + own[:1]))
-        right = draw(st.permutations(shared + own[1:2]))
-        kept = [x for x in "bijk" if x in own[:2] or (x in shared and draw(st.booleans()))]
-        result = draw(st.permutations([x for x in kept if x in {*left, *right}]))
-        equation = f"{''.join(left)},{''.join(right)}->{''.join(result)}"
-        a, b = (away(draw, *(sizes[x] for x in side)) for side in (left, right))
-        return case(op, a, b, vary=(0, 1), equation=equation)
+        letters = st.lists(st.sampled_from("bijk"), max_size=3)
+        terms = draw(st.lists(letters, min_size=1, max_size=4))
+        known = sorted(set().union(*terms))
+        result = draw(st.lists(st.sampled_from(known), unique=True)) if known else []
+        equation = ",".join(map("".join, terms)) + "->" + "".join(result)
+        factors = [away(draw, *(sizes[x] for x in term)) for term in terms]
+        return case(op, *factors, vary=tuple(range(len(factors))), equation=equation)
     whole = draw(shapes(0, 2))
     batches = [draw(broadcastable(whole)) for _ in range(2)]
     a = (k,) if draw(st.integers(0, 3)) == 0 else (*batches[0], n, k)

@@ -1,7 +1,6 @@
 """candor's own memory tier comes to the hit rates that Che's approximation foretells."""
 
 import os
-import random
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ QUESTIONS = 5_000
 ASKED = 30_000
 
 
-SEED = int(os.environ.get("CANDOR_SEED", random.randrange(2**31)))
+SEED = int(os.environ.get("CANDOR_SEED", "1"))
 
 
 @pytest.fixture

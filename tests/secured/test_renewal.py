@@ -31,14 +31,14 @@ def passes(server, pki, authority, ours):
     tls = Tls(pki[authority].cert, pair.cert, pair.key)
     try:
         with Client(server.grpc_target, tls=tls, attempts=1) as client:
-            client.models(timeout_s=20)
+            client.models(timeout_s=60)
         over_grpc = True
     except Unavailable:
         over_grpc = False
     context = ssl.create_default_context(cafile=str(pki[authority].cert))
     context.load_cert_chain(pair.cert, pair.key)
     try:
-        with httpx.Client(verify=context, timeout=20) as web:
+        with httpx.Client(verify=context, timeout=60) as web:
             over_http = web.get(f"{server.http_url}/v2/health/live").status_code == 200
     except httpx.HTTPError:
         over_http = False
@@ -56,7 +56,7 @@ def test_certificate_and_authorities_are_renewed_without_a_restart(renewed, pki)
     assert passes(server, pki, "ours", "client") == (True, True)
     tls = Tls(pki["ours"].cert, pki["client"].cert, pki["client"].key)
     with Client(server.grpc_target, tls=tls, attempts=1) as standing:
-        assert standing.models(timeout_s=20)
+        assert standing.models(timeout_s=60)
 
         # A key that is no key: what was is used on, and the log says why.
         good = here.key.read_bytes()
@@ -77,11 +77,11 @@ def test_certificate_and_authorities_are_renewed_without_a_restart(renewed, pki)
         assert passes(server, pki, "strange", "client") == (False, False)
 
         # What stands is left standing.
-        assert standing.models(timeout_s=20)
+        assert standing.models(timeout_s=60)
 
     # Strangers write nothing into the log but what candor writes.
     with grpc.insecure_channel(server.grpc_target) as channel, pytest.raises(grpc.RpcError):
-        channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
+        channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=60)
     assert server.stop() == 0
     assert [line for line in server.log.read_text().splitlines() if line[:1] != "{"] == []
 

@@ -60,7 +60,7 @@ def test_who_cannot_be_trusted_or_does_not_trust_is_not_connected(mutual, pki, a
         Client(mutual.grpc_target, tls=tls, attempts=1) as client,
         pytest.raises(errors.Unavailable),
     ):
-        client.models(timeout_s=20)
+        client.models(timeout_s=60)
     with httpx.Client(verify=context(pki, authority, ours)) as web, pytest.raises(httpx.HTTPError):
         web.get(f"{mutual.http_url}/v2")
 
@@ -70,7 +70,7 @@ def test_in_the_clear_nothing_is_answered(mutual):
         Client(mutual.grpc_target, attempts=1) as client,
         pytest.raises(errors.Unavailable),
     ):
-        client.models(timeout_s=20)
+        client.models(timeout_s=60)
     with httpx.Client() as web, pytest.raises(httpx.HTTPError):
         web.get(mutual.http_url.replace("https", "http") + "/v2")
 
@@ -85,7 +85,7 @@ def shaken(server, pki, target, version):
         mine.maximum_version = version
     host, _, port = target.removeprefix("https://").rpartition(":")
     with (
-        socket.create_connection((host, int(port)), timeout=20) as raw,
+        socket.create_connection((host, int(port)), timeout=60) as raw,
         mine.wrap_socket(raw, server_hostname=host) as wrapped,
     ):
         return wrapped.version()
@@ -151,7 +151,7 @@ def test_probes_need_neither_certificate_nor_tls(mutual):
     with grpc.insecure_channel(mutual.health_target) as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
         for name in (b"", b"\x0a\x09readiness", b"\x0a\x08liveness"):
-            assert check(name, timeout=20) == b"\x08\x01"
+            assert check(name, timeout=60) == b"\x08\x01"
         # Nothing else is to be had there.
         for path in (
             "/candor.v1.ModelService/ListModels",
@@ -159,7 +159,7 @@ def test_probes_need_neither_certificate_nor_tls(mutual):
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         ):
             with pytest.raises(grpc.RpcError) as caught:
-                channel.unary_unary(path)(b"", timeout=20)
+                channel.unary_unary(path)(b"", timeout=60)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert get(f"{mutual.metrics_url}/healthz/ready").text == "ready\n"
     assert get(f"{mutual.metrics_url}/metrics").status == 200
@@ -173,20 +173,20 @@ def test_reflection_can_be_turned_off(mutual, pki, version):
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
         )
         with pytest.raises(grpc.RpcError) as caught:
-            list(ask(iter([b""]), timeout=20))
+            list(ask(iter([b""]), timeout=60))
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_server_name_stands_in_for_the_host(mutual, pki, tmp_path):
     tls = Tls(pki["ours"].cert, pki["client"].cert, pki["client"].key, "localhost")
     with Client(mutual.grpc_target, tls=tls) as client:
-        assert client.models(timeout_s=20)
+        assert client.models(timeout_s=60)
     other = Tls(pki["ours"].cert, pki["client"].cert, pki["client"].key, "elsewhere.example")
     with (
         Client(mutual.grpc_target, tls=other, attempts=1) as client,
         pytest.raises(errors.Unavailable),
     ):
-        client.models(timeout_s=20)
+        client.models(timeout_s=60)
 
 
 def files_of(pki, tmp_path, case):

@@ -79,7 +79,7 @@ def test_answers_are_the_same_bytes_while_programs_go_and_come_all_the_time(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join()
     assert sorted(done) == [0, 1, 2, 3]
     assert not wrong, f"CANDOR_SEED={SEED}"
     assert value(small, "candor_model_unloads_total") > before + 6

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from candor.client import Client
 from candor.errors import CandorError
 from serving import Server
+from wire.protocol import until
 
 NAMES = {
     "candor_requests", "candor_request_seconds", "candor_queue_seconds", "candor_batch_size",
@@ -25,7 +26,7 @@ NAMES = {
 
 def fetch(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own server
+        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - our own server
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -128,8 +129,8 @@ def test_a_method_s_time_ends_with_its_own_answers(server: Server, client: Clien
 
 def test_nothing_is_in_flight_when_nothing_is_asked(server: Server, client: Client) -> None:
     client.explain("photos", ["cam", "lime"], tensors=row(6))
-    assert value(server, "candor_inflight") == 0
-    assert value(server, "candor_queue_depth") == 0
+    # Others may have left something that has still to end.
+    until(lambda: value(server, "candor_inflight") + value(server, "candor_queue_depth") == 0)
 
 
 def test_promtool_finds_nothing_to_mend(server: Server, client: Client) -> None:

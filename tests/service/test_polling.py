@@ -55,7 +55,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def index(server: Server) -> dict[tuple[str, str], tuple[str, str]]:
-    listed = httpx.post(f"{server.http_url}/v2/repository/index", timeout=10).json()
+    listed = httpx.post(f"{server.http_url}/v2/repository/index", timeout=60).json()
     return {(m["name"], m["version"]): (m["state"], m.get("reason", "")) for m in listed}
 
 

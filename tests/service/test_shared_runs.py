@@ -163,13 +163,17 @@ def test_brief_requests_that_come_together_share_runs_where_rows_stay_their_own(
     brief = BRIEF + name
     for _ in range(5):  # it is seen to be brief, and tried
         ask(server, brief, drawn())
-    before = runs(server, brief)
-    inputs = [drawn() for _ in range(200)]
-    for x, found in zip(inputs, ask(server, brief, *inputs), strict=True):
-        np.testing.assert_allclose(found, alone(brief, x), rtol=1e-5, atol=1e-6)
-    after = runs(server, brief)
-    assert after[1] - before[1] == 200
-    assert (after[0] - before[0] < 200) is shares
+    for _ in range(20 if shares else 1):  # until some come together: few do on a crowded machine
+        before = runs(server, brief)
+        inputs = [drawn() for _ in range(200)]
+        for x, found in zip(inputs, ask(server, brief, *inputs), strict=True):
+            np.testing.assert_allclose(found, alone(brief, x), rtol=1e-5, atol=1e-6)
+        after = runs(server, brief)
+        assert after[1] - before[1] == 200
+        shared = after[0] - before[0] < 200
+        if shared:
+            break
+    assert shared is shares
 
 
 def test_one_bad_row_among_brief_ones_fails_alone(server: Server) -> None:

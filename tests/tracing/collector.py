@@ -30,7 +30,7 @@ class Collector(rpc.TraceServiceServicer):
             self._more.notify_all()
         return pb.ExportTraceServiceResponse()
 
-    def trace(self, trace_id: str, within_s: float = 30.0) -> list[Span]:
+    def trace(self, trace_id: str, within_s: float = 120.0) -> list[Span]:
         """The spans of one trace, once its outermost one has come: it is sent last."""
         ends = time.monotonic() + within_s
         with self._more:

@@ -104,12 +104,11 @@ def test_a_prediction_is_a_child_of_the_callers_span_with_its_queue_batch_and_pr
     trace, span, header = parent()
     began = time.time_ns()
     infer(channel, header)
-    ended = time.time_ns()
     spans = collector.trace(trace)
     root = next(one for one in spans if one.kind == Span.SPAN_KIND_SERVER)
     assert root.parent_span_id.hex() == span
     assert root.name == SERVICE[1:] + "ModelInfer"
-    assert began <= root.start_time_unix_nano <= root.end_time_unix_nano <= ended + 10**7
+    assert began <= root.start_time_unix_nano <= root.end_time_unix_nano
     assert tree(spans) == {
         "": [root.name],
         root.name: ["read", "queue", "batch", "write"],
@@ -152,7 +151,7 @@ def test_an_explanation_shows_its_cache_its_explaining_and_the_runs_of_each_slic
 def test_a_run_that_several_share_is_told_once_and_links_to_all_of_them(
     channel: grpc.Channel, collector: Collector
 ) -> None:
-    for _ in range(20):
+    for _ in range(100):
         infer(channel, parent()[2])  # finds out that rows may share a run
         traces = [parent() for _ in range(4)]
         asking = [threading.Thread(target=infer, args=(channel, of[2])) for of in traces]

@@ -1,5 +1,6 @@
 """Raw access to a running server: messages in, messages or bytes out, no client of ours between."""
 
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from candor.protocol.tensors import join_elements, split_elements
 from candor.runtime.specs import DTYPES, datatype_of
 
 OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+PATIENCE_S = 120.0
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 
 
@@ -89,11 +91,31 @@ def get(url, **headers):
     """Fetch a page, whatever its status."""
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - loopback
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return Page(answer.status, answer.headers["content-type"], answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:
             return Page(error.code, error.headers["content-type"], error.read().decode())
+
+
+def until(holds):
+    """Wait for what comes in its own time."""
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def counted(server, name, *labels):
+    """The sum of a metric's series that have these labels."""
+    lines = get(f"{server.metrics_url}/metrics").text.splitlines()
+    found = [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+    return sum(float(line.split()[-1]) for line in found if all(label in line for label in labels))
+
+
+def inflight(server, work_class="bulk"):
+    """Requests of a class in the house."""
+    return counted(server, "candor_inflight", f'class="{work_class}"')
 
 
 def text(*rows):

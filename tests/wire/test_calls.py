@@ -138,9 +138,9 @@ async def test_the_callers_deadline_reaches_the_handler(serve):
         return pb.PredictResponse()
 
     channel, _ = await serve({"Predict": handler})
-    await unary(channel, timeout=60)
+    await unary(channel, timeout=600)
     await unary(channel)
-    assert 50 < remaining[0] < 61  # gRPC rounds the time on the wire up
+    assert 300 < remaining[0] < 601  # gRPC rounds the time on the wire up
     assert remaining[1] is None
 
 
@@ -151,15 +151,15 @@ async def test_hanging_up_cancels_the_handler_and_is_counted_as_cancelled(serve)
         call.methods = ("predict",)
         started.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             cancelled.set()
 
     channel, metrics = await serve({"Predict": handler})
     call = unary(channel)
-    await asyncio.wait_for(started.wait(), 10)
+    await asyncio.wait_for(started.wait(), 60)
     call.cancel()
-    await asyncio.wait_for(cancelled.wait(), 10)
+    await asyncio.wait_for(cancelled.wait(), 60)
     labels = {"model": UNKNOWN_MODEL, "version": "", "method": "predict", "code": "CANCELLED"}
     assert metrics.registry.get_sample_value("candor_requests_total", labels) == 1
 
@@ -193,7 +193,7 @@ async def test_leaving_a_stream_closes_the_handler(serve):
     stream = channel.unary_stream(f"/{NAME}/ExplainStream")(b"")
     await stream.read()
     stream.cancel()
-    await asyncio.wait_for(closed.wait(), 10)
+    await asyncio.wait_for(closed.wait(), 60)
 
 
 async def test_an_answer_over_the_limit_names_the_setting(serve):

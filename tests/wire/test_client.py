@@ -2,7 +2,6 @@
 
 import io
 import threading
-import time
 
 import grpc
 import numpy as np
@@ -15,7 +14,7 @@ from candor.client.pictures import png
 from candor.explain.options import METHODS
 from candor.result import ImageView, Target, TextView
 from candor.v1 import explanation_pb2 as pb
-from wire.protocol import get
+from wire.protocol import counted, inflight, until
 
 SENTENCE = "A wonderful, warm film."
 
@@ -292,6 +291,8 @@ def test_leaving_a_stream_stops_the_work_on_the_server(server, client):
     def leave(report):
         raise EnoughError(report.method)
 
+    until(lambda: not inflight(server))  # what others have left
+    ran = counted(server, "candor_model_calls_total", 'program="perturb"')
     with pytest.raises(EnoughError):
         client.explain(
             "photos",
@@ -299,15 +300,8 @@ def test_leaving_a_stream_stops_the_work_on_the_server(server, client):
             tensors=fresh(),
             on_progress=leave,
         )
-    until = time.monotonic() + 10
-    while inflight(server) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert inflight(server) == 0
-
-
-def inflight(server):
-    lines = get(f"{server.metrics_url}/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("candor_inflight{"))
+    until(lambda: not inflight(server))
+    assert counted(server, "candor_model_calls_total", 'program="perturb"') - ran < 45_000
 
 
 def test_a_request_id_comes_back_with_the_answer_and_with_the_error(oip):
@@ -370,13 +364,13 @@ async def test_the_asynchronous_client_answers_the_same(server, client):
 def test_nobody_at_the_address_is_unavailable():
     with Client("127.0.0.1:1") as nobody:
         with pytest.raises(errors.Unavailable):
-            nobody.models(timeout_s=2)
+            nobody.models(timeout_s=60)
         with pytest.raises(errors.Unavailable, match=r"127\.0\.0\.1:1"):
             nobody.wait_ready(0.2)
 
 
 def test_waiting_for_a_server_that_is_ready_returns(client):
-    client.wait_ready(5)
+    client.wait_ready(60)
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (5, 4, 1), (5, 4, 2), (5, 4, 3), (5, 4, 4)])

@@ -85,7 +85,9 @@ def test_errors_are_connects(web, body, headers, status, code, says):
 
 
 def test_the_callers_time_runs_out(web, pixels):
-    asked = {"model": "sentences", "input": TEXTS, "methods": [{"lime": {"nSamples": 100000}}]}
+    method = {"integratedGradients": {"nSteps": 10_000}}
+    texts = {"texts": [f"Not a bad film, number {n}." for n in range(100)]}
+    asked = {"model": "sentences", "input": {"texts": texts}, "methods": [method]}
     answer = web.post(EXPLAIN, json=asked, headers={"connect-timeout-ms": "50"})
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
 

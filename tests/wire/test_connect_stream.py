@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 
 from candor.v1 import explanation_pb2 as pb
 from candor.v1 import job_pb2
-from wire.protocol import get
+from wire.protocol import get, inflight, until
 
 STREAM = "/candor.v1.ExplanationService/ExplainStream"
 WATCH = "/candor.v1.JobService/WatchJob"
@@ -27,6 +27,14 @@ def lime(n_samples, seed=0, **more):
     """An ExplainStream request, in JSON."""
     method = {"lime": {"nSamples": n_samples, "seed": seed}}
     return {"explain": {"model": "sentences", "input": TEXTS, "methods": [method]} | more}
+
+
+def endless():
+    """An ExplainStream request of a million rows, in JSON."""
+    method = {"integratedGradients": {"nSteps": 10_000}}
+    texts = {"texts": [f"Not a bad film, number {n}." for n in range(100)]}
+    asked = {"model": "sentences", "input": {"texts": texts}, "methods": [method]}
+    return {"explain": asked | {"cache": "CACHE_POLICY_BYPASS"}}
 
 
 def sealed(message, flags=0):
@@ -137,16 +145,16 @@ def test_errors_are_at_the_end_of_a_stream_that_is_well(web, body, headers, code
 
 def test_the_callers_time_runs_out(web, client):
     headers = JSON | {"connect-timeout-ms": "150"}
-    _, end = asked(web, STREAM, sealed(lime(100_000, seed=-1)), headers)
+    _, end = asked(web, STREAM, sealed(endless()), headers)
     assert end["error"]["code"] == "deadline_exceeded"
     # A job goes on, whoever watches it; it is the watching that ends.
-    job = client.submit("sentences", [{"lime": {"n_samples": 100_000}}], texts=["No end."])
-    began = time.monotonic()
+    steps = {"integrated_gradients": {"n_steps": 10_000}}
+    job = client.submit("sentences", [steps], texts=["No end."] * 100, cache="bypass")
+    headers = JSON | {"connect-timeout-ms": "3000"}  # time for a first message, at least
     messages, end = asked(web, WATCH, sealed({"id": job.id}), headers)
-    assert time.monotonic() - began < 20
     assert messages
     assert end["error"]["code"] == "deadline_exceeded"
-    job.cancel()
+    assert job.cancel().state == "cancelled"
 
 
 def samples(server):
@@ -159,29 +167,24 @@ def samples(server):
     )
 
 
-def inflight(server):
-    """Bulk requests in the house."""
-    lines = get(f"{server.metrics_url}/metrics").text.splitlines()
-    return [float(line.split()[1]) for line in lines if line.startswith("candor_inflight{")]
-
-
 def test_to_hang_up_stops_the_work(web, server):
+    until(lambda: not inflight(server))
     before = samples(server)
-    body = sealed(lime(50_000, seed=-1))
+    body = sealed(endless())
     with (
         httpx.Client(base_url=server.http_url, timeout=60) as own,
         own.stream("POST", STREAM, content=body, headers=JSON) as answer,
     ):
         for _ in zip(range(2), envelopes_of_part(answer), strict=False):
             pass
-    until = time.monotonic() + 30
-    while any(inflight(server)) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not any(inflight(server))
+    until(lambda: not inflight(server))
     done = samples(server)
-    assert done - before < 45_000
     time.sleep(0.3)
-    assert samples(server) == done
+    while (now := samples(server)) > done:  # the slice that ran may count when the call is over
+        assert now - before < 900_000
+        done = now
+        time.sleep(0.3)
+    assert done - before < 900_000
 
 
 def envelopes_of_part(answer):

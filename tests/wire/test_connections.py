@@ -27,7 +27,7 @@ def serving(folder, **settings):
 
 def test_an_aged_connection_is_ended_and_no_call_fails(tmp_path):
     with (
-        serving(tmp_path, max_connection_age_s="1", max_connection_age_grace_s="0.5") as server,
+        serving(tmp_path, max_connection_age_s="1", max_connection_age_grace_s="5") as server,
         grpc.insecure_channel(server.grpc_target) as channel,
         Client(server.grpc_target, attempts=1) as client,
     ):
@@ -38,7 +38,7 @@ def test_an_aged_connection_is_ended_and_no_call_fails(tmp_path):
         while watched.is_active():
             client.predict("digits-mlp", tensors=rows)
             n_calls += 1
-            assert time.monotonic() - began < 60
+            assert time.monotonic() - began < 120
         assert watched.code() == grpc.StatusCode.UNAVAILABLE
         assert n_calls > 1
 
@@ -46,7 +46,7 @@ def test_an_aged_connection_is_ended_and_no_call_fails(tmp_path):
 def test_a_client_that_answers_nothing_is_hung_up_on(tmp_path):
     with serving(tmp_path, keepalive_s="0.5", max_connection_age_s="0") as server:
         host, _, port = server.grpc_target.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=30) as silent:
+        with socket.create_connection((host, int(port)), timeout=120) as silent:
             silent.sendall(HELLO)
             said = b""
             with contextlib.suppress(ConnectionError):

@@ -92,10 +92,10 @@ def test_draining_tells_the_watchers_and_a_watcher_does_not_hold_it_up(tmp_path)
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        assert ready.wait(10)
+        assert ready.wait(120)
         server.process.send_signal(signal.SIGTERM)
-        watcher.join(20)
+        watcher.join(120)
         # An error would tell no more, and make the client drop a status that it has not read yet.
         assert seen == [SERVING, NOT_SERVING, grpc.StatusCode.OK]
-        assert server.process.wait(timeout=20) == 0
+        assert server.process.wait(timeout=120) == 0
         protocol.close()

@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 
 import grpc
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from candor.inference.v2 import grpc_service_pb2 as pb
 from serving import REPOSITORY, running
-from wire.protocol import Protocol, get, infer_request
+from wire.protocol import Protocol, get, infer_request, inflight, until
 
 ROW = np.zeros((1, 3, 64, 64), np.float32)
 
@@ -62,10 +61,7 @@ def index(protocol, *, ready=False):
 
 def wait_state(protocol, state):
     """Until the photographs are in this state."""
-    until = time.monotonic() + 60
-    while index(protocol)["photos", "1"][0] != state:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    until(lambda: index(protocol)["photos", "1"][0] == state)
 
 
 def refused(function, *given, **named):
@@ -106,6 +102,7 @@ def test_a_new_version_is_served_once_it_is_loaded_and_requests_meanwhile_are_an
     asking = threading.Thread(target=ask)
     asking.start()
     try:
+        until(lambda: answers or failures)
         shutil.copytree(root / "photos" / "1", root / "photos" / "2")
         load(own, "photos")
         version = own.infer(infer_request("photos", image=ROW))[1].model_version
@@ -123,7 +120,7 @@ def test_a_new_version_is_served_once_it_is_loaded_and_requests_meanwhile_are_an
 def test_a_request_in_flight_is_finished_by_the_model_that_is_unloaded(own, explicit):
     parameters = {
         "candor.explain": "lime",
-        "candor.lime.n_samples": 600,
+        "candor.lime.n_samples": 3000,
         "candor.lime.segments": "grid",
         "candor.cache": "bypass",
     }
@@ -131,14 +128,12 @@ def test_a_request_in_flight_is_finished_by_the_model_that_is_unloaded(own, expl
     request = infer_request("photos", image=image, parameters=parameters)
     path = "/inference.GRPCInferenceService/ModelInfer"
     under_way = own.channel.unary_unary(path).future(request.SerializeToString())
-    until = time.monotonic() + 60
-    while 'candor_inflight{class="bulk"} 1.0' not in metrics(explicit):
-        assert time.monotonic() < until
+    until(lambda: inflight(explicit) or under_way.done())
     unload(own, "photos")
     try:
         assert not under_way.done()
         assert index(own)["photos", "1"] == ("UNLOADING", "unloaded")
-        answer = pb.ModelInferResponse.FromString(under_way.result(timeout=60))
+        answer = pb.ModelInferResponse.FromString(under_way.result(timeout=300))
         assert answer.parameters["candor.complete"].bool_param
         wait_state(own, "UNAVAILABLE")
     finally:
@@ -150,9 +145,9 @@ def test_loading_anew_begins_the_statistics_and_keeps_the_info_of_the_model(own,
     load(own, "photos")
     (counts,) = own.call("ModelStatistics", pb.ModelStatisticsRequest(name="photos")).model_stats
     assert (counts.inference_count, counts.execution_count) == (0, 0)
-    assert metrics(explicit).count('candor_model_info{digest="') == 1
+    until(lambda: metrics(explicit).count('candor_model_info{digest="') == 1)
     unload(own, "photos")
-    assert "candor_model_info{" not in metrics(explicit)
+    until(lambda: "candor_model_info{" not in metrics(explicit))
     load(own, "photos")
 
 

@@ -82,6 +82,6 @@ def test_what_is_not_served_of_the_protocol_is_said_to_be_so(server):
         for method in ("SystemSharedMemoryStatus", "TraceSetting", "Nonsense"):
             asked = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
             with pytest.raises(grpc.RpcError) as caught:
-                asked(b"", timeout=30)
+                asked(b"", timeout=120)
             assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
             assert f"does not serve /inference.GRPCInferenceService/{method}" in str(caught.value)

@@ -9,6 +9,7 @@ from candor.autodiff.emitter import Emitter
 from candor.autodiff.gradient import gradient
 from candor.autodiff.graph import Graph
 from candor.autodiff.prepare import prepare
+from candor.autodiff.program import Program, apart
 from candor.autodiff.quantised import Quantity, reading
 from candor.autodiff.rules import BLOCKED, NO_GRADIENT, RULES
 
@@ -19,8 +20,10 @@ __all__ = [
     "Anatomy",
     "Emitter",
     "Graph",
+    "Program",
     "Quantity",
     "anatomy",
+    "apart",
     "gradient",
     "prepare",
     "reading",

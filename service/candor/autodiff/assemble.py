@@ -14,9 +14,9 @@ from onnx import (
 
 from candor.autodiff.order import operands
 from candor.autodiff.values import tensor_type
-from candor.errors import InvalidModel
+from candor.errors import InvalidModel, NotFound
 
-__all__ = ["checked", "closure", "declared", "fill", "frame_of"]
+__all__ = ["built", "closure", "declared", "fill", "frame_of"]
 
 Types = Mapping[str, TypeProto]
 
@@ -63,8 +63,26 @@ def closure(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> tuple[list[No
     return kept[::-1], needed
 
 
-def checked(model: ModelProto) -> ModelProto:
-    """Return the model if ONNX's checker has nothing against it."""
+def built(
+    frame: ModelProto,
+    nodes: Sequence[NodeProto],
+    initializers: Mapping[str, TensorProto],
+    inputs: Types,
+    outputs: Sequence[str],
+    types: Types,
+) -> ModelProto:
+    """Return a model of what some outputs need, if ONNX's checker has nothing against it.
+
+    Raises:
+        NotFound, InvalidModel: as `Graph.finish`.
+    """
+    known = {*inputs, *initializers}.union(*(node.output for node in nodes))
+    if absent := [name for name in outputs if name not in known]:
+        raise NotFound(f"the graph has no value '{absent[0]}'")
+    kept, needed = closure(nodes, outputs)
+    tensors = [tensor for name, tensor in initializers.items() if name in needed]
+    read = {name: known for name, known in inputs.items() if name in needed}
+    fill((model := frame_of(frame)).graph, kept, tensors, read, outputs, types)
     try:
         checker.check_model(_weightless(model))
     except checker.ValidationError as error:

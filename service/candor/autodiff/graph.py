@@ -11,12 +11,13 @@ from typing import Self
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
-from candor.autodiff.assemble import checked, closure, declared, fill, frame_of
+from candor.autodiff.assemble import built, declared, fill, frame_of
 from candor.autodiff.order import names_in, operands, rename, topological
+from candor.autodiff.program import Program, chosen, separated
 from candor.autodiff.reshaping import types_made
 from candor.autodiff.sizes import Sizes, sizes_of
 from candor.autodiff.values import Shape, held_by, infer, merge, shape_of_type, tensor_type
-from candor.errors import InvalidModel, NotFound
+from candor.errors import InvalidModel
 
 __all__ = ["Graph"]
 
@@ -211,21 +212,20 @@ class Graph:
             self._read(node, new)
 
     def finish(self, outputs: Sequence[str]) -> ModelProto:
-        """Build a checked model that computes just these values.
-
-        Nodes, initialisers and inputs that the outputs do not need are left out.
+        """Build a checked model that computes just these values, of no more than they need.
 
         Raises:
             NotFound: if an output is not a value of the graph.
             InvalidModel: if the result breaks ONNX's rules.
         """
-        if absent := [name for name in outputs if not self.known(name)]:
-            raise NotFound(f"the graph has no value '{absent[0]}'")
-        nodes, needed = closure(self.nodes, outputs)
-        tensors = [tensor for name, tensor in self._initializers.items() if name in needed]
-        read = {name: known for name, known in self._inputs.items() if name in needed}
-        fill((built := frame_of(self._frame)).graph, nodes, tensors, read, outputs, self._types)
-        return checked(built)
+        tensors, types = self._initializers, self._types
+        return built(self._frame, self.nodes, tensors, self._inputs, outputs, types)
+
+    def apart(self, outputs: Sequence[str]) -> Program:
+        """As `finish`, but large weights are not copied into the model."""
+        light, large = separated(self._initializers)
+        model = built(self._frame, self.nodes, light, self._inputs, outputs, self._types)
+        return Program(model, chosen(model, large))
 
     def body(self, outputs: Sequence[str]) -> GraphProto:
         """Build the graph of an If or Scan body, which may read values of the graph around it."""

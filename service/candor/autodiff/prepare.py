@@ -4,11 +4,13 @@ Never changes the numbers: functions are inlined, old operator versions are brou
 shapes are inferred, and what is constant is folded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from onnx import (
     ModelProto,
+    TensorProto,
     TensorShapeProto,
     ValueInfoProto,
     checker,
@@ -32,9 +34,15 @@ _IR_FLOOR: Final = 8  # the file format that came with it
 EXPANDED: Final = frozenset({"Attention", "CenterCropPad", "RotaryEmbedding"})
 """Operators that are differentiated by their definition."""
 
+_NONE: Final[Mapping[str, TensorProto]] = MappingProxyType({})
 
-def prepare(model: ModelProto) -> Graph:
+
+def prepare(model: ModelProto, given: Mapping[str, TensorProto] = _NONE) -> Graph:
     """Check a model and return its graph, simplified; the model itself is not changed.
+
+    Args:
+        model: with its weights inside, but for those that are given.
+        given: the weights that it has as external data, by name (`program.Program`).
 
     Raises:
         InvalidModel: if it is not valid ONNX, with the checker's reason.
@@ -51,7 +59,7 @@ def prepare(model: ModelProto) -> Graph:
         raise InvalidModel(f"not a valid ONNX model: {_first_line(error)}") from error
     light = _with_own_symbols(_inferred(_upgraded(_inlined(light))))
     small = {tensor.name: tensor for tensor in light.graph.initializer}
-    return fold(Graph(light, weights | small))
+    return fold(Graph(light, {**weights, **given, **small}))
 
 
 def _inlined(model: ModelProto) -> ModelProto:

@@ -12,8 +12,8 @@ from threading import Lock
 from typing import Final, TypeAlias
 
 import numpy as np
-from onnx import ModelProto
 
+from candor.autodiff import Program
 from candor.errors import CandorError
 from candor.result import Array, Scores
 from candor.runtime.kept import Build, Lender
@@ -110,7 +110,7 @@ class Covering:
             return None
         return covered
 
-    def stage(self, number: int, blueprint: Blueprint) -> ModelProto:
+    def stage(self, number: int, blueprint: Blueprint) -> Program:
         """One stage of the second program; those after it are at hand until `compiled`."""
         found = self._drafts.pop(number, None)
         if found is None:
@@ -225,5 +225,5 @@ class _Row:
         return places
 
 
-def _first(blueprint: Blueprint) -> ModelProto:
+def _first(blueprint: Blueprint) -> Program:
     return recomputation(blueprint).first.made()

@@ -8,15 +8,16 @@ from typing import NamedTuple, TypeAlias
 
 from onnx import ModelProto
 
+from candor.autodiff import Program
 from candor.runtime.budget import Budget, Part, Resident
 from candor.runtime.programs.blueprint import Blueprint
 from candor.runtime.session import Session
 
 __all__ = ["Build", "KeptPrograms", "Lender", "OpenSession"]
 
-Build: TypeAlias = Callable[[Blueprint], ModelProto]
+Build: TypeAlias = Callable[[Blueprint], ModelProto | Program]
 
-OpenSession: TypeAlias = Callable[[ModelProto, int | None], Session]
+OpenSession: TypeAlias = Callable[[ModelProto | Program, int | None], Session]
 """Compiles a program, on CPUs for so many rows a run; None for any number."""
 
 

@@ -11,6 +11,7 @@ from time import perf_counter
 
 from onnx import ModelProto
 
+from candor.autodiff import Program
 from candor.autodiff.anatomy import Layer
 from candor.errors import InvalidInput
 from candor.result import Array, Encoded, Geometry, ModelId, Payload, Scores
@@ -70,7 +71,7 @@ class Model:
         self._classes = file.classes
 
         # Neither is bound to the model: a cycle would keep its memory after it is unloaded.
-        def open_session(program: ModelProto, rows: int | None = None) -> Session:
+        def open_session(program: ModelProto | Program, rows: int | None = None) -> Session:
             return Session(program, policy.session, name=f"model '{model_id.name}'", rows=rows)
 
         self._on_run = partial(policy.on_run, model_id)

@@ -13,11 +13,13 @@ import onnxruntime as ort
 from google.protobuf.message import EncodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
+from candor.autodiff import Program, apart
 from candor.errors import CandorError, InternalError, InvalidInput, InvalidModel, TooLarge
 from candor.result import Array
 from candor.runtime.bfloat16 import BFLOAT16, bfloat16_hint, run_session
 from candor.runtime.footprint import Footprint
 from candor.runtime.freedom import has_free_sizes, symbols_of_rows
+from candor.runtime.handed import hand_over
 from candor.runtime.hazards import fatal_optimizations
 from candor.runtime.reasons import reason_of
 from candor.runtime.specs import TensorSpec, spec_from_runtime
@@ -115,7 +117,7 @@ class Session:
 
     def __init__(
         self,
-        program: onnx.ModelProto,
+        program: onnx.ModelProto | Program,
         policy: SessionPolicy,
         *,
         name: str = "model",
@@ -124,7 +126,7 @@ class Session:
         """Compile a graph.
 
         Args:
-            program: with all of its weights inside.
+            program: with its weights inside, or apart; they are copied once, into the session.
             policy: providers and threads.
             name: how messages call the graph.
             rows: how many every run on CPUs will have; None for any number. There the blocked
@@ -134,9 +136,9 @@ class Session:
             InvalidModel: ONNX Runtime refuses the graph, or has none of the providers.
         """
         choice = choose_providers(policy.providers)
-        options = _session_options(policy, several_shapes=has_free_sizes(program.graph))
-        self._session = _open(program, options, choice.used, name, rows)
-        self._footprint = Footprint(program, program.ByteSize())
+        program = program if isinstance(program, Program) else apart(program)
+        self._session = _open(program, policy, choice.used, name, rows)
+        self._footprint = Footprint(program.model, program.size_bytes)
         self._max_run_bytes = policy.max_run_bytes
         self.name = name
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
@@ -186,30 +188,31 @@ class Session:
 
 
 def _open(
-    program: onnx.ModelProto, options: Any, providers: Sequence[str], name: str, rows: int | None
+    program: Program, policy: SessionPolicy, providers: Sequence[str], name: str, rows: int | None
 ) -> Any:
     """Compile for the first provider, or where there is no device for it, for those after it."""
+    graph = program.model.graph
+    options = _session_options(policy, several_shapes=has_free_sizes(graph))
     if rows is not None and _short(providers[0]) == "cpu":
-        for symbol in symbols_of_rows(program.graph):
+        for symbol in symbols_of_rows(graph):
             options.add_free_dimension_override_by_name(symbol, rows)
     try:
+        _held = hand_over(program.weights, options)  # until the session is there
         session = ort.InferenceSession(
-            program.SerializeToString(),
+            program.model.SerializeToString(),
             options,
             providers=list(providers),
             provider_options=[dict(_PROVIDER_OPTIONS.get(p, {})) for p in providers],
             # ONNX Runtime's own fallback prints, and swaps the device even in the middle of a run,
             # after which `provider` would lie.
             enable_fallback=0,
-            disabled_optimizers=fatal_optimizations(program.graph),
+            disabled_optimizers=fatal_optimizations(graph),
         )
     except _LOAD_ERRORS as error:
         if len(providers) > 1:
-            return _open(program, options, providers[1:], name, rows)
-        reason = reason_of(error) + bfloat16_hint(program.graph)
+            return _open(program, policy, providers[1:], name, rows)
+        reason = reason_of(error) + bfloat16_hint(graph)
         raise InvalidModel(f"ONNX Runtime cannot load {name}: {reason}") from error
-    # Kept for the fallback alone, and as large as the session itself.
-    session._model_bytes = None  # noqa: SLF001
     return session
 
 

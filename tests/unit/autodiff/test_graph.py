@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from candor.autodiff import Emitter, Graph
+from candor.autodiff import Emitter, Graph, apart
 from candor.errors import InvalidModel, NotFound
 from unit.autodiff.build import model
 
@@ -67,6 +67,26 @@ def test_a_copy_is_independent():
     assert graph.outputs == ("y",)
     assert twin.shape("h") == graph.shape("h")
     assert twin.constant("w") is not None
+
+
+def test_large_weights_are_shared_and_not_copied_into_a_program():
+    rng = np.random.default_rng()
+    w, v = rng.normal(size=(2, 200, 200)).astype(np.float32)
+    text = """(float[n, 200] x) => (float[n, 200] y) {
+        h = MatMul(x, w)
+        z = MatMul(x, v)
+        y = Add(h, b)
+    }"""
+    graph = Graph(model(text, w=w, v=v, b=np.ones(200, np.float32)))
+    program, again = graph.apart(["y"]), graph.copy().apart(["h"])
+    assert program.model.ByteSize() < 3_000 < w.nbytes < program.size_bytes
+    assert list(program.weights) == ["w"]  # v is not needed
+    assert again.weights["w"] is program.weights["w"]
+    whole = graph.finish(["y"])
+    assert apart(whole).model == program.model
+    named = {tensor.name: tensor for tensor in whole.graph.initializer}
+    assert apart(whole).weights == {"w": named["w"]}
+    assert apart(whole).weights["w"] is named["w"]
 
 
 def test_the_model_it_came_from_is_not_changed():

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +33,8 @@ IDENTITY = ModelId("linear", "1", "d" * 64)
 TABULAR = Geometry("tabular", None)
 N_FEATURES = 6
 N_CLASSES = 3
+PATIENCE_S = 60.0
+"""For what has to happen, and does at once unless the machine is busy with other things."""
 
 
 @dataclass
@@ -69,11 +71,26 @@ class Brevity:
         return nullcontext()
 
 
+class Doled:
+    """A `hold` that lets through as many runs as it was told to, and no more."""
+
+    def __init__(self) -> None:
+        self._left = threading.Semaphore(0)
+
+    def let(self, n: int) -> None:
+        """Let that many more through."""
+        self._left.release(n)
+
+    def wait(self, timeout: float) -> bool:
+        return self._left.acquire(timeout=timeout)
+
+
 @dataclass
 class LinearModel:
     """score = x W; satisfies `engine.model.Model` and `explain.subject.Subject` at once.
 
-    `calls` names every run; `hold` (an event) blocks runs until set; `slice_s` makes slices slow.
+    `calls` names every run, as it begins; `hold` blocks runs until it is set, those called `holds`
+    or, without that, all; `slice_s` makes slices slow.
     """
 
     id: ModelId = IDENTITY
@@ -84,7 +101,8 @@ class LinearModel:
     rebuilds: bool = True
     slice_rows: int = 10
     slice_s: float = 0.0
-    hold: threading.Event | None = None
+    hold: threading.Event | Doled | None = None
+    holds: str = ""
     fail: Exception | None = None
     calls: list[tuple[str, int]] = field(default_factory=list)
     geometry: Geometry = TABULAR
@@ -191,8 +209,8 @@ class LinearModel:
 
     def _scores(self, name: str, x: Array) -> Scores:
         self.calls.append((name, len(x)))
-        if self.hold is not None:
-            assert self.hold.wait(10)
+        if self.hold is not None and self.holds in {"", name}:
+            assert self.hold.wait(PATIENCE_S)
         if self.slice_s:
             time.sleep(self.slice_s)
         if self.fail is not None:
@@ -272,11 +290,26 @@ async def rig(
         await cache.close()
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what comes in its own time."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():
+            await asyncio.sleep(0.002)
+
+
 async def settled(built: Rig) -> None:
     """Everything that was begun has ended: no flight, no depth, nothing in flight."""
-    async with asyncio.timeout(5):
-        while len(built.engine.house.flights) or gauges(built.metrics):
-            await asyncio.sleep(0.005)
+    await until(lambda: not len(built.engine.house.flights) and not gauges(built.metrics))
+
+
+async def idle(built: Rig) -> None:
+    """Nothing runs any more: a slice whose request is gone may still have to end."""
+    await until(lambda: built.workers._queues.idle)
+
+
+def aboard(built: Rig) -> int:
+    """Those who wait for what is computed: a seat for each of their answers."""
+    return sum(flight.seated for flight in set(built.engine.house.flights._by_key.values()))
 
 
 def gauges(metrics: Metrics) -> dict[str, float]:

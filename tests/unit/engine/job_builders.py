@@ -2,8 +2,7 @@
 
 import asyncio
 import pickle
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -109,11 +108,3 @@ async def ended(jobs: Jobs, job_id="job", tenant=""):
     """A job as it ended."""
     async with asyncio.timeout(60):
         return [job async for job in jobs.watch(tenant, job_id)][-1]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what comes in its own time."""
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.005)

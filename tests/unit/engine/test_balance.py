@@ -10,7 +10,15 @@ from candor.engine.request import TargetSpec
 from candor.engine.workers import Limits
 from candor.errors import CandorError
 from candor.explain.options import Gradient, IntegratedGradients, Lime, Occlusion
-from unit.engine.builders import LinearModel, explain_request, predict_request, rig, rows, settled
+from unit.engine.builders import (
+    LinearModel,
+    explain_request,
+    idle,
+    predict_request,
+    rig,
+    rows,
+    settled,
+)
 
 METHODS = (Gradient(), Occlusion(), Lime(100), Lime(30, seed=-1), IntegratedGradients(30))
 
@@ -61,9 +69,7 @@ async def test_the_books_balance_whatever_happens(seed):
         await settled(house)
         assert {"answered", "cancelled", "DeadlineExceeded", "InvalidTarget"} <= set(outcomes)
         assert (len(house.workers.places), house.workers._inside) == (0, 0)
-        async with asyncio.timeout(5):
-            while not house.workers._queues.idle:  # a slice whose request is gone may still end
-                await asyncio.sleep(0.005)
+        await idle(house)
         # and the house still works
         model.slice_s = 0
         explanation = await house.engine.explain(

@@ -1,17 +1,27 @@
 import asyncio
-import threading
 import time
-from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from candor.engine import bulk, watch
 from candor.engine.deadline import Deadline
 from candor.engine.house import Landed
 from candor.engine.watch import Watch
 from candor.engine.workers import Limits
 from candor.errors import DeadlineExceeded, Overloaded, Unavailable
 from candor.explain.options import Gradient, IntegratedGradients, Lime, Occlusion
-from unit.engine.builders import LinearModel, explain_request, rig, rows, settled
+from unit.engine.builders import (
+    Doled,
+    LinearModel,
+    aboard,
+    explain_request,
+    idle,
+    rig,
+    rows,
+    settled,
+    until,
+)
 
 NEVER = Deadline()
 LONG = Lime(n_samples=2000)
@@ -26,19 +36,37 @@ def only(explanation):
     return explanation.answers[0][0][0]
 
 
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
+@pytest.fixture
+def ahead(monkeypatch):
+    """Lets so many seconds of everybody's budget pass at once."""
+    passed = []
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(passed))
+    for module in (bulk, watch):
+        monkeypatch.setattr(module, "time", clock)
+    return passed.append
 
 
-@pytest.mark.parametrize("method", [Lime(2000), IntegratedGradients(100), Occlusion()])
-async def test_a_budget_brings_the_best_so_far_soon_after_it_is_over(method):
-    async with rig(slow(0.05)) as house:
-        began = time.monotonic()
-        explanation = await house.engine.explain(explain_request(method, budget_s=0.2), NEVER)
+def held(**parts):
+    """A model whose long work stands still at every slice until it is let through."""
+    return LinearModel(slice_rows=1, hold=Doled(), **parts)
+
+
+@pytest.mark.parametrize(
+    ("method", "program"),
+    [(Lime(2000), "perturb"), (IntegratedGradients(100), "path"), (Occlusion(), "perturb")],
+)
+async def test_a_budget_brings_the_best_so_far_as_soon_as_it_is_over(ahead, method, program):
+    async with rig(held(holds=program)) as house:
+        request = explain_request(method, budget_s=60)
+        asking = asyncio.create_task(house.engine.explain(request, NEVER))
+        house.model.hold.let(3)
+        await until(lambda: house.model.n_calls(program) == 4)
+        assert not asking.done()
+        ahead(60)
+        house.model.hold.let(1)  # the slice that runs is the last
+        explanation = await asking
         answer = only(explanation)
-        assert 0.2 <= time.monotonic() - began < 3  # to its end it would take five and more
+        assert house.model.n_calls(program) == 4
         assert not answer.complete
         assert answer.attribution.trust["complete"] is False
         assert answer.attribution.values.shape == (6,)
@@ -56,7 +84,7 @@ async def test_an_incomplete_answer_is_not_kept():
 
 async def test_a_budget_that_suffices_changes_nothing():
     async with rig() as house:
-        answer = only(await house.engine.explain(explain_request(Lime(200), budget_s=30), NEVER))
+        answer = only(await house.engine.explain(explain_request(Lime(200), budget_s=3600), NEVER))
         assert answer.complete
         assert len(house.memory) == 1
 
@@ -76,36 +104,49 @@ async def test_a_budget_is_not_part_of_the_question():
         assert hurried.key == complete.key
 
 
-async def test_one_who_has_a_budget_does_not_cut_short_one_who_has_none():
-    async with rig(slow(0.01)) as house:
-        hurried = asyncio.create_task(
-            house.engine.explain(explain_request(Lime(2000), budget_s=0.1), NEVER)
+async def test_one_who_has_a_budget_does_not_cut_short_one_who_has_none(ahead):
+    async with rig(held(holds="perturb")) as house:
+        hurried, patient = (
+            asyncio.create_task(
+                house.engine.explain(explain_request(Lime(2000), budget_s=budget), NEVER)
+            )
+            for budget in (60, None)
         )
-        await until(lambda: house.model.n_calls("perturb") >= 1)
-        patient = asyncio.create_task(house.engine.explain(explain_request(Lime(2000)), NEVER))
+        await until(lambda: aboard(house) == 2)
+        ahead(60)
+        house.model.hold.let(1)
         assert not only(await hurried).complete
         assert not patient.done()
+        house.model.hold.let(64)
         answer = only(await patient)
         assert (answer.complete, answer.cache) == (True, "coalesced")
         assert house.model.n_calls("perturb") == 64  # computed once: every mask there is
 
 
-async def test_the_largest_budget_aboard_decides_when_the_work_stops():
-    async with rig(slow(0.01)) as house:
-        budgets = (0.05, 0.3)
+async def test_the_largest_budget_aboard_decides_when_the_work_stops(ahead):
+    async with rig(held(holds="perturb")) as house:
         asking = [
             asyncio.create_task(
                 house.engine.explain(explain_request(Lime(2000), budget_s=budget), NEVER)
             )
-            for budget in budgets
+            for budget in (60, 3600)
         ]
-        short, long = [only(await task) for task in asking]
+        await until(lambda: aboard(house) == 2)
+        house.model.hold.let(2)
+        await until(lambda: house.model.n_calls("perturb") == 3)
+        ahead(60)
+        house.model.hold.let(1)
+        short = only(await asking[0])
+        house.model.hold.let(3)
+        await until(lambda: house.model.n_calls("perturb") == 7)
+        ahead(3600)
+        house.model.hold.let(1)
+        long = only(await asking[1])
         assert not short.complete
         assert not long.complete
-        evaluated = [a.attribution.trust["n_evaluations"] for a in (short, long)]
-        assert evaluated[0] < evaluated[1] < 64
+        assert [a.attribution.trust["n_evaluations"] for a in (short, long)] == [3, 7]
         await settled(house)
-        assert house.model.n_calls("perturb") < 64
+        assert house.model.n_calls("perturb") == 7
 
 
 async def test_what_anothers_budget_cut_short_is_no_answer_for_one_who_has_none():
@@ -141,45 +182,42 @@ async def test_each_row_comes_back_however_little_the_budget_left_it():
 
 
 async def test_a_deadline_stops_the_work_within_a_slice_and_says_so():
-    async with rig(slow()) as house:
+    async with rig(held(holds="perturb")) as house:
+        house.model.hold.let(2)
         with pytest.raises(DeadlineExceeded):
             await house.engine.explain(explain_request(LONG), Deadline.after(0.1))
+        began = house.model.n_calls("perturb")
+        assert began <= 3
+        house.model.hold.let(100)
         await settled(house)
-        stopped_at = house.model.n_calls("perturb")
-        await asyncio.sleep(0.1)
-        assert house.model.n_calls("perturb") == stopped_at < 12
+        await idle(house)
+        assert house.model.n_calls("perturb") == began
 
 
 async def test_cancellation_stops_the_work_within_a_slice():
-    hold = threading.Event()
-    hold.set()
-    async with rig(LinearModel(slice_rows=1, hold=hold)) as house:
-        house.model.slice_s = 0.005
+    async with rig(held(holds="perturb")) as house:
         task = asyncio.create_task(house.engine.explain(explain_request(LONG), NEVER))
-        await until(lambda: house.model.n_calls("perturb") >= 3)
-        hold.clear()  # the next slice stands still
-        await asyncio.sleep(0.03)
+        house.model.hold.let(3)
+        await until(lambda: house.model.n_calls("perturb") == 4)
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
-        before = house.model.n_calls("perturb")
-        hold.set()
+        house.model.hold.let(100)
         await settled(house)
-        await asyncio.sleep(0.05)
-        assert house.model.n_calls("perturb") == before
+        await idle(house)
+        assert house.model.n_calls("perturb") == 4
 
 
 async def test_predictions_go_on_at_once_while_long_explanations_fill_every_slot():
-    async with rig(slow(1.0), limits=Limits(slots=2)) as house:
+    async with rig(held(holds="perturb"), limits=Limits(slots=2)) as house:
         long = [
             asyncio.create_task(house.engine.explain(explain_request(LONG, x=rows(1, n)), NEVER))
             for n in range(4)
         ]
-        await until(lambda: house.model.n_calls("perturb") >= 2)
-        house.model.slice_s = 0  # for what begins from now on; two slices still sleep
-        began = time.monotonic()
+        await until(lambda: house.model.n_calls("perturb") == 2)
         await house.engine.explain(explain_request(Gradient(), x=rows(1, 99)), NEVER)
-        assert time.monotonic() - began < 0.9
+        assert house.model.n_calls("perturb") == 2  # both stand where they stood
+        house.model.hold.let(4 * 64)
         await asyncio.gather(*long)
 
 
@@ -204,11 +242,16 @@ async def test_too_many_long_explanations_are_refused_at_once_and_the_others_ans
 
 async def test_those_who_only_wait_for_others_take_no_place():
     limits = Limits(slots=1, explain_queue=0)
-    async with rig(slow(0.005), limits=limits) as house:
-        first = asyncio.create_task(house.engine.explain(explain_request(Lime(50)), NEVER))
-        await until(lambda: house.model.n_calls("perturb") >= 1)
-        others = [house.engine.explain(explain_request(Lime(50)), NEVER) for _ in range(5)]
-        statuses = [only(e).cache for e in await asyncio.gather(first, *others)]
+    async with rig(held(holds="perturb"), limits=limits) as house:
+        asking = [asyncio.create_task(house.engine.explain(explain_request(Lime(50)), NEVER))]
+        await until(lambda: house.model.n_calls("perturb") == 1)
+        asking += [
+            asyncio.create_task(house.engine.explain(explain_request(Lime(50)), NEVER))
+            for _ in range(5)
+        ]
+        await until(lambda: aboard(house) == 6)
+        house.model.hold.let(50)
+        statuses = [only(e).cache for e in await asyncio.gather(*asking)]
         assert statuses == ["miss", *["coalesced"] * 5]
 
 
@@ -221,26 +264,33 @@ async def test_a_cached_long_explanation_is_served_even_when_every_place_is_take
 
 
 async def test_one_request_of_many_rows_takes_no_larger_share_than_one_of_few():
-    async with rig(slow(0.004), limits=Limits(slots=1)) as house:
-        few = explain_request(Lime(50), x=rows(1, 77))
-        await house.engine.explain(replace(few, cache="bypass"), NEVER)
-        own = house.model.n_calls("perturb")
-        house.model.calls.clear()
+    class Told(LinearModel):
+        def perturb(self, x, baseline, segments, masks):
+            order.append(bool((x == mine).all()))
+            return super().perturb(x, baseline, segments, masks)
+
+    order, mine, hold = [], rows(1, 77), Doled()
+    model = Told(slice_rows=1, hold=hold, holds="perturb")
+    async with rig(model, limits=Limits(slots=1)) as house:
         many = asyncio.create_task(
             house.engine.explain(explain_request(Lime(50), x=rows(12)), NEVER)
         )
-        await until(lambda: house.model.n_calls("perturb") >= 1)
-        began = house.model.n_calls("perturb")
-        await house.engine.explain(few, NEVER)
-        assert house.model.n_calls("perturb") - began <= 2 * own + 4
-        await many
+        await until(lambda: len(order) == 1)
+        few = asyncio.create_task(house.engine.explain(explain_request(Lime(50), x=mine), NEVER))
+        labels = {"model": "linear", "class": "bulk"}
+        await until(lambda: house.value("candor_queue_depth", **labels) == 1)
+        hold.let(13 * 50)
+        await asyncio.gather(many, few)
+        own, last = sum(order), len(order) - 1 - order[::-1].index(True)
+        assert own > 30
+        assert last <= 2 * own + 4
 
 
 async def test_draining_finishes_what_is_inside_and_refuses_what_is_new_and_long():
     async with rig(slow(0.005)) as house:
         inside = asyncio.create_task(house.engine.explain(explain_request(Lime(50)), NEVER))
         await until(lambda: house.model.n_calls("perturb") >= 1)
-        draining = asyncio.create_task(house.workers.drain(5))
+        draining = asyncio.create_task(house.workers.drain(60))
         await asyncio.sleep(0.01)
         with pytest.raises(Unavailable):
             await house.engine.explain(explain_request(Lime(50), x=rows(1, 5)), NEVER)

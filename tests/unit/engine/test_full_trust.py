@@ -1,7 +1,5 @@
 """Full trust in the engine: a key of its own, slices, and what a budget leaves."""
 
-import time
-
 import pytest
 
 from candor.engine.deadline import Deadline
@@ -40,10 +38,9 @@ async def test_full_and_basic_answers_are_kept_apart():
 async def test_a_method_of_one_run_leaves_its_map_when_the_budget_is_over():
     assert Gradient in INTERACTIVE
     async with rig(slow()) as house:
-        began = time.monotonic()
         request = explain_request(Gradient(), trust="full", budget_s=0.3)
         answer = only(await house.engine.explain(request, NEVER))
-        assert time.monotonic() - began < 3
+        assert house.model.n_calls() <= 8  # of 26: no more than the budget has room for
         assert not answer.complete
         trust = answer.attribution.trust
         assert answer.attribution.values.shape == (6,)

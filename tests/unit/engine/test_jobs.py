@@ -3,6 +3,8 @@
 import asyncio
 import dataclasses
 import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candor.engine.deadline import Deadline
+from candor.engine.jobs import memory
 from candor.engine.jobs.codec import (
     SCHEMA,
     decode_answer,
@@ -31,8 +34,8 @@ from candor.errors import (
     Unsupported,
 )
 from candor.explain.options import Gradient, Lime
-from unit.engine.builders import IDENTITY, SECRET, LinearModel, explain_request, rig, rows
-from unit.engine.job_builders import SLICES, ask, ended, job_house, long_request, until
+from unit.engine.builders import IDENTITY, SECRET, LinearModel, explain_request, rig, rows, until
+from unit.engine.job_builders import SLICES, ask, ended, job_house, long_request
 
 
 async def test_a_job_gives_what_an_explanation_gives_byte_for_byte():
@@ -199,12 +202,16 @@ async def test_answers_make_room_for_newer_ones():
             await jobs.find("", "0")
 
 
-async def test_a_job_is_forgotten_when_its_time_is_over():
-    bounds = Bounds(jobs=2, size_bytes=1 << 20, ttl_s=0.05)
+async def test_a_job_is_forgotten_when_its_time_is_over(monkeypatch):
+    passed = []
+    clock = SimpleNamespace(time=lambda: time.time() + sum(passed))
+    monkeypatch.setattr(memory, "time", clock)
+    bounds = Bounds(jobs=2, size_bytes=1 << 20, ttl_s=3600.0)
     async with rig() as built, job_house(built, bounds=bounds) as jobs:
         await ask(jobs, built)
         await ended(jobs)
-        await asyncio.sleep(0.06)
+        assert (await jobs.find("", "job")).state == "succeeded"
+        passed.append(3600)
         with pytest.raises(NotFound):
             await jobs.find("", "job")
         assert await jobs.list("", 10) == ([], True)

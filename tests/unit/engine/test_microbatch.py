@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
+from candor.engine import microbatch
 from candor.engine.deadline import Deadline
 from candor.engine.request import PredictRequest
 from candor.engine.workers import Limits
@@ -48,7 +49,11 @@ async def test_who_comes_together_shares_a_run_and_gets_the_own_answer():
     assert not gauges(house.metrics)
 
 
-async def test_who_comes_some_turns_later_is_waited_for():
+@pytest.mark.parametrize(("longest_s", "runs"), [(60.0, [5]), (-1.0, [1] * 5)])
+async def test_who_comes_some_turns_later_is_waited_for_but_not_for_long(
+    monkeypatch, longest_s, runs
+):
+    monkeypatch.setattr(microbatch, "_LONGEST_S", longest_s)
     model = brief()
 
     async def later(turns):
@@ -58,7 +63,7 @@ async def test_who_comes_some_turns_later_is_waited_for():
 
     async with rig(model) as house:
         await asyncio.gather(*(later(3 * n) for n in range(5)))
-    assert sizes(model) == [5]
+    assert sizes(model) == runs
 
 
 async def test_nobody_waits_for_who_comes_much_later():

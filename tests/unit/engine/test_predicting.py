@@ -21,6 +21,7 @@ from unit.engine.builders import (
     predict_request,
     rig,
     rows,
+    until,
 )
 
 NEVER = Deadline()
@@ -62,12 +63,6 @@ async def held(model=None, **limits):
         finally:
             house.release.set()
             await first
-
-
-async def until(true):
-    async with asyncio.timeout(30):
-        while not true():
-            await asyncio.sleep(0.001)
 
 
 async def ask(house, *requests, share=SOMEBODY, deadline=NEVER):

@@ -9,7 +9,16 @@ from candor.engine.deadline import Deadline
 from candor.engine.request import TargetSpec
 from candor.errors import InvalidInput
 from candor.explain.options import Gradient, IntegratedGradients, Lime, Occlusion
-from unit.engine.builders import LinearModel, explain_request, long_lime, rig, rows
+from unit.engine.builders import (
+    Doled,
+    LinearModel,
+    aboard,
+    explain_request,
+    long_lime,
+    rig,
+    rows,
+    until,
+)
 
 NEVER = Deadline()
 
@@ -152,9 +161,9 @@ async def test_requests_that_overlap_share_what_they_have_in_common():
     hold = threading.Event()
     async with rig(LinearModel(hold=hold)) as house:
         one = asyncio.create_task(house.engine.explain(explain_request(x=rows(2)), NEVER))
-        await asyncio.sleep(0.2)
+        await until(lambda: aboard(house) == 2)
         two = asyncio.create_task(house.engine.explain(explain_request(x=rows(3)), NEVER))
-        await asyncio.sleep(0.2)
+        await until(lambda: aboard(house) == 2 + 3)
         hold.set()
         assert statuses(await one) == ["miss"] * 2
         assert statuses(await two) == ["coalesced", "coalesced", "miss"]
@@ -174,16 +183,17 @@ async def test_who_wants_it_computed_anew_does_not_join_others(cache):
 
 
 async def test_a_leader_who_leaves_does_not_take_the_answer_from_those_who_follow():
-    async with rig(LinearModel(slice_s=0.01)) as house:
+    hold = Doled()
+    async with rig(LinearModel(hold=hold, holds="perturb")) as house:
         request = explain_request(Lime(300))
         leader = asyncio.create_task(house.engine.explain(request, NEVER))
-        while house.model.n_calls("perturb") < 2:
-            await asyncio.sleep(0.002)
+        hold.let(1)
+        await until(lambda: house.model.n_calls("perturb") == 2)
         follower = asyncio.create_task(house.engine.explain(request, NEVER))
-        while house.value("candor_inflight", **{"class": "bulk"}) < 2:
-            await asyncio.sleep(0.002)
-        await asyncio.sleep(0.02)
+        await until(lambda: aboard(house) == 2)
         leader.cancel()
+        await asyncio.wait({leader})
+        hold.let(100)
         explanation = await follower
         assert statuses(explanation) == ["coalesced"]
         assert len(house.memory) == 1

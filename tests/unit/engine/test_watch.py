@@ -1,6 +1,6 @@
 import asyncio
 import math
-import time
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -99,22 +99,23 @@ async def test_progress_is_a_share_that_is_never_whole_before_the_end():
     assert told == [0.0, 0.25, 0.999, 0.999]
 
 
-async def test_partial_maps_cost_a_tenth_of_the_time_at_most():
-    built = []
+async def test_partial_maps_cost_a_tenth_of_the_time_at_most(monkeypatch):
+    now_s, built = [0.0], []
+    clock = SimpleNamespace(monotonic=lambda: now_s[0])
+    monkeypatch.setattr("candor.engine.watch.time", clock)
 
     def dear():
-        built.append(time.monotonic())
-        time.sleep(0.1)
+        built.append(now_s[0])
+        now_s[0] += 0.125
         return BEST
 
     watch = Watch()
     watch.join(Watcher(NEVER, lambda share, partial: None))
-    began = time.monotonic()
-    while time.monotonic() - began < 1.0:
+    while now_s[0] < 3:
         await observed(watch, Progress(1, 2, dear))
-        await asyncio.sleep(0.01)
-    assert len(built) == 1  # the first after a quarter of a second; the next a second after it
-    assert built[0] - began > 0.2
+        now_s[0] += 0.0625
+    # the first after a quarter of a second; the next after ten times what the last one took
+    assert built == [0.25, 1.5, 2.75]
 
 
 def test_a_loop_that_is_gone_does_not_hurt_the_slot():

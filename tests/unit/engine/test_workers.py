@@ -31,7 +31,7 @@ class Floor:
             self.threads.add(threading.current_thread().name)
             self.log.append(name)
             if wait:
-                assert self.gate.wait(5)
+                assert self.gate.wait(60)
             return name
 
         return asyncio.ensure_future(self.workers.run(function, "m", deadline))
@@ -41,7 +41,7 @@ class Floor:
             for index in range(n):
                 self.log.append(f"{name}{index}")
                 if wait is not None and index == 0:
-                    assert wait.wait(5)
+                    assert wait.wait(60)
                 time.sleep(seconds)
                 yield Progress(index + 1, n)
             return name
@@ -52,13 +52,13 @@ class Floor:
         return asyncio.ensure_future(self.workers.advance(self.steps(name, n, **how), observe, "m"))
 
     async def logged(self, entry):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while entry not in self.log:
                 await asyncio.sleep(0.001)
 
     async def depth(self, work_class, expected):
         labels = {"model": "m", "class": work_class}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.sample("candor_queue_depth", **labels) != expected:
                 await asyncio.sleep(0.001)
 
@@ -293,7 +293,7 @@ async def test_waiting_times_are_recorded_once_a_work(floor):
 
 async def test_slots_run_at_the_same_time():
     floor = Floor(slots=2)
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=60)
     run = floor.workers.run
     await asyncio.gather(run(both.wait, "m", NEVER), run(both.wait, "m", NEVER))
     await floor.workers.close()
@@ -307,7 +307,7 @@ async def test_draining_waits_for_what_is_inside_and_refuses_new_bulk_requests(f
         with floor.workers.inside("m", "interactive"):
             assert await floor.run("still") == "still"
         assert await floor.advance("begun", 2) == "begun"
-        draining = asyncio.create_task(floor.workers.drain(5))
+        draining = asyncio.create_task(floor.workers.drain(60))
         await asyncio.sleep(0.02)
         assert not draining.done()
     assert await draining

@@ -144,7 +144,7 @@ def test_threads_that_need_the_same_wait_for_one_to_make_it():
     def make():
         makes.append(1)
         entered.set()
-        assert release.wait(10)
+        assert release.wait(60)
         return Blob(), 1
 
     one = Resident(Budget(10), Part("a", "predict"), make)
@@ -157,10 +157,10 @@ def test_threads_that_need_the_same_wait_for_one_to_make_it():
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
         thread.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     release.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert (len(makes), len(found), len(set(map(id, found)))) == (1, 6, 1)
 
 
@@ -183,7 +183,7 @@ def test_threads_under_a_budget_that_is_always_too_small_never_lose_what_they_ho
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert not wrong, seed
     assert all(one.users == 0 for one in every)
     use(every[0])

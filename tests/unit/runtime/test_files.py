@@ -136,7 +136,7 @@ def test_a_pipe_in_place_of_a_file_is_refused_instead_of_waited_for(tmp_path):
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert "'weights.bin' of tensor 'w' is not a regular file" in refusals[0]
 

@@ -221,7 +221,7 @@ def test_threads_that_ask_for_the_same_version_load_it_once(tmp_path):
     def slow(folder: Folder) -> str:
         if folder.version == "1":
             entered.set()
-            assert release.wait(10)
+            assert release.wait(60)
         return load(folder)
 
     store = Store(tmp_path, slow)
@@ -230,12 +230,12 @@ def test_threads_that_ask_for_the_same_version_load_it_once(tmp_path):
     threads = [threading.Thread(target=lambda: found.append(store.get("m", "1"))) for _ in range(8)]
     for thread in threads:
         thread.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     # the served version is there for others all the while
     assert store.get("m")
     release.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(found) == 8
     assert len(set(found)) == 1
     assert load.asked == [("m", "2"), ("m", "1")]

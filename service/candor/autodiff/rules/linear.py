@@ -61,23 +61,3 @@ def _settle(op: Emitter, cotangent: str, like: str, ranks: tuple[int, int]) -> s
 def _transposed(op: Emitter, value: str, rank: int) -> str:
     axes = [*range(rank - 2), rank - 1, rank - 2]
     return op.Transpose(value, perm=axes)
-
-
-@vjp("Einsum", operands=(0, 1))
-def einsum(op: Emitter, at: Site) -> list[str | None]:
-    """d / d operand is the product of the cotangent and the other operand, read backwards."""
-    left, _, result = at.text("equation", "").replace(" ", "").partition("->")
-    terms = left.split(",")
-    repeated = any(len(set(term)) < len(term) for term in terms)
-    if "..." in left or not result or repeated or len(terms) > 2:
-        raise at.refusal("only explicit equations of one or two terms, no index twice, are built")
-    names = list(at.node.input)
-    pulled: list[str | None] = [None, None]
-    for index in at.wanted:
-        others = [(terms[i], names[i]) for i in range(len(terms)) if i != index]
-        sources = result + "".join(term for term, _ in others)
-        if not set(terms[index]) <= set(sources):
-            raise at.refusal("it sums over an index that only one operand has")
-        equation = ",".join([result, *(term for term, _ in others)]) + "->" + terms[index]
-        pulled[index] = op.Einsum(at.g, *(name for _, name in others), equation=equation)
-    return pulled

@@ -93,14 +93,14 @@ class Operands:
 
     def inside(self, node: NodeProto) -> str:
         """The rows of use, where those of a node's results were made of `pictures`."""
-        box = self._found.patches[node.output[0]].box
+        n, box = self._n, self._found.patches[node.output[0]].box
 
         def keys(boxes: Sequence[Boxes]) -> Array:
             counts = _counts(boxes[box])
             return np.concatenate([counts, _widest(counts)], axis=1)
 
         def made(key: Key) -> Array:
-            return raster((0,) * self._n, key[: self._n], key[self._n :])
+            return raster((0,) * n, key[:n], key[n:])
 
         def rows(boxes: Sequence[Boxes]) -> Array:
             each = np.prod(_widest(_counts(boxes[box])), axis=1)
@@ -178,7 +178,7 @@ class Operands:
 
         def every(boxes: Sequence[Boxes]) -> Boxes:
             n = len(boxes[0][0])
-            return np.zeros((n, self._n), np.int64), np.tile(extents, (n, 1))
+            return np.zeros((n, len(extents)), np.int64), np.tile(extents, (n, 1))
 
         return every
 
@@ -192,7 +192,7 @@ class Operands:
         box, extents = self._found.patches[value].box, self.extents(value)
 
         def made(key: Key) -> Array:
-            return raster(key[: self._n], key[self._n :], extents)
+            return raster(key[: len(extents)], key[len(extents) :], extents)
 
         return self.splicer.given(Given(lambda boxes: np.concatenate(boxes[box], axis=1), made))
 

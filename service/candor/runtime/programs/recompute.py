@@ -163,14 +163,14 @@ def _usual(extents: tuple[int, ...]) -> Boxes:
 
 def for_one_row(blueprint: Blueprint) -> Graph:
     """The graph for a single row, [1, ...], its extents inferred anew."""
-    proto = blueprint.graph.copy().finish([blueprint.anatomy.score])
+    proto, weights = blueprint.graph.apart([blueprint.anatomy.score])
     del proto.graph.value_info[:]
     for given in proto.graph.input:
         given.type.tensor_type.shape.dim[0].dim_value = 1
     for made in proto.graph.output:
         for axis in made.type.tensor_type.shape.dim:
             axis.Clear()
-    return prepare(proto)
+    return prepare(proto, weights)
 
 
 def _for_windows(blueprint: Blueprint, graph: Graph, found: Reach) -> Graph:

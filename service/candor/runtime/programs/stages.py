@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from onnx import ModelProto, NodeProto
+from onnx import NodeProto
 
-from candor.autodiff import Graph
+from candor.autodiff import Graph, Program
 from candor.autodiff.assemble import closure
 
 __all__ = ["HANDED", "Draft", "staged"]
@@ -31,13 +31,13 @@ class Draft(NamedTuple):
         _, needed = closure(self.graph.nodes, self.outputs)
         return tuple(name for name in self.graph.inputs if name in needed)
 
-    def made(self) -> ModelProto:
-        """The program, with weights of its own: of a large model, half a second and as much memory.
+    def made(self) -> Program:
+        """The program.
 
         Raises:
             InvalidModel: it breaks ONNX's rules.
         """
-        return self.graph.finish(self.outputs)
+        return self.graph.apart(self.outputs)
 
 
 def staged(graph: Graph, source: str, ends: Sequence[str], outputs: Sequence[str]) -> list[Draft]:
