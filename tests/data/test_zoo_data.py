@@ -42,7 +42,7 @@ def test_photos_reach_what_their_card_says():
     photos = photos64.load_validation(data_root())
     mean, std = (np.reshape(described[key], (3, 1, 1)) for key in ("mean", "std"))
     logits = []
-    for batch in np.array_split(photos.pixels, 25):
+    for batch in np.array_split(photos.inputs, 25):
         image = ((batch / 255.0 - mean) / std).astype(np.float32)
         logits.append(run.run(None, {described["name"]: image})[0])
     order = np.concatenate(logits).argsort(1)[:, ::-1]
