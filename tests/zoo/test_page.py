@@ -143,12 +143,12 @@ def test_colour_on_words_that_say_little_and_on_the_first_is_told(client):
     found = " ".join(notes_on(model, {"mapped": 100, "little": WORDS, "first": FIRST}))
     assert "40% of the tokens: `occlusion` 20%, `grad_cam` 30%, `gradient` 35%" in found
     assert found.count("does not tell words that say something") == 2
-    assert "On the first word whatever it is: `gradient`. " in found
+    assert "too dark: `gradient`, where covering finds 4.0%" in found
     flat = {"tokens": 0.05, "occlusion": 0.05, "gradient": 0.05}
     found = " ".join(notes_on(model, {"mapped": 9, "little": WORDS | {"gradient": 0.1,
                                       "grad_cam": 0.1}, "first": flat}))  # fmt: skip
     assert "does not tell" not in found
-    assert "whatever it is" not in found
+    assert "too dark" not in found
 
 
 def test_a_zero_that_is_padding_is_told_as_such(client):

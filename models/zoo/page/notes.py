@@ -50,8 +50,8 @@ _FAR = 0.1
 """A share of a third of the row that differs by this from what occlusion says is worth a word."""
 _AIMLESS = 0.7
 """A map with more than this of the share that chance would put on a part does not tell it apart."""
-_PEAK = 1.25
-"""More than this times what occlusion finds, and than chance, on the first token is a peak."""
+_PEAK = 1.5
+"""More than this times what occlusion finds on a first token that says little is a peak."""
 _WEAK = 0.3
 """A rank correlation with occlusion below this is."""
 _LATTICE = 0.3
@@ -193,13 +193,12 @@ def _words(figures: Measured) -> list[str]:
         for method, why in _BLIND.items()
         if little.get(method, 0.0) > _AIMLESS * chance
     ]
-    peaks = [
-        method for method in first if first[method] > _PEAK * max(first["occlusion"], at_start)
-    ]
+    peaks = [m for m in first if first[m] > _PEAK * first["occlusion"]]
     if peaks:
         lines.append(
-            f"On the first word whatever it is: {_listed(peaks)}. It is read into an empty state, "
-            "where nothing holds against it, and every later state carries it on."
+            f"On a first word, even one that says little, too dark: {_listed(peaks)}, where covering "
+            f"finds {first['occlusion']:.1%}. It is read into an empty state, which holds nothing "
+            "against it, and every later state carries it on."
         )
     return lines
 
