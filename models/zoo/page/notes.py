@@ -196,9 +196,9 @@ def _words(figures: Measured) -> list[str]:
     peaks = [m for m in first if first[m] > _PEAK * first["occlusion"]]
     if peaks:
         lines.append(
-            f"On a first word, even one that says little, too dark: {_listed(peaks)}, where covering "
-            f"finds {first['occlusion']:.1%}. It is read into an empty state, which holds nothing "
-            "against it, and every later state carries it on."
+            f"On a first word, even one that says little, too dark: {_listed(peaks)}, where "
+            f"covering finds {first['occlusion']:.1%}. It is read into an empty state, which holds "
+            "nothing against it, and every later state carries it on."
         )
     return lines
 
