@@ -16,7 +16,6 @@ until address=$(sed -n 's/.*"event": "ready".*"grpc": "\([^"]*\)".*/\1/p' "$log"
     sleep 0.2
 done
 if [ "${CANDOR_DATA:-}" ]; then
-    .venv/bin/python -m zoo.page measure --server "$address" "$@"
-    .venv/bin/python -m zoo.page draw --server "$address" "$@"
+    .venv/bin/python -m zoo.page renew --server "$address" "$@"
 fi
 .venv/bin/python -m zoo.page write --server "$address"

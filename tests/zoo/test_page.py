@@ -3,15 +3,26 @@
 import re
 from dataclasses import replace
 
+import numpy as np
+import onnx
 import pytest
+from PIL import Image
 
 from candor.client import Client
-from serving import Server
+from serving import REPOSITORY, Server
 from zoo import figures
 from zoo.page.__main__ import read_figures
+from zoo.page.draw import draw, save
+from zoo.page.graph import is_recurrent
+from zoo.page.layout import Block, Panel, lay_out
+from zoo.page.made import silhouettes
+from zoo.page.maps import is_little, measure_maps
+from zoo.page.measure import measure
 from zoo.page.notes import notes_on
+from zoo.page.record import PICTURES, RECORD, drawing_code, read_record, stale
 from zoo.page.rows import Split
-from zoo.page.write import CARDS, PAGE, PICTURES, committed, write_page
+from zoo.page.shown import TEXTS, shown_for
+from zoo.page.write import CARDS, PAGE, committed, write_page
 from zoo.study import study_table
 
 
@@ -57,9 +68,25 @@ def test_figures_of_another_file_are_refused(client):
 
 def test_every_drawing_is_of_a_model_and_is_shown():
     page = PAGE.read_text(encoding="utf-8")
-    drawn = {path.stem for path in PICTURES.glob("*.png")}
-    assert drawn == set(re.findall(r"\(images/models/(.+)\.png\)", page))
-    assert sum(path.stat().st_size for path in PICTURES.glob("*.png")) < 6_000_000
+    drawn = {path.name for path in PICTURES.iterdir() if path != RECORD}
+    assert drawn == set(re.findall(r"\(images/models/(.+)\)", page))
+    assert drawn == {sheet["file"] for sheet in read_record().values()}
+    assert sum(path.stat().st_size for path in PICTURES.iterdir()) < 6_000_000
+
+
+def test_every_drawing_is_of_the_file_that_is_served_by_the_code_that_there_is(client):
+    record = read_record()
+    for summary in client.models():
+        name = summary.id.name
+        why = stale(record[name], client.model(name).id.digest)
+        assert not why, f"the drawing of '{name}' is {why}; run: make model-docs MODEL={name}"
+
+
+def test_a_drawing_of_another_file_or_by_other_code_is_stale():
+    now = {"file": "photos.jpg", "digest": "a" * 64, "code": drawing_code()}
+    assert stale(now, "a" * 64) == ""
+    assert "another file" in stale(now, "b" * 64)
+    assert "other drawing code" in stale(now | {"code": "0" * 64}, "a" * 64)
 
 
 @pytest.mark.parametrize(
@@ -72,23 +99,186 @@ def test_every_drawing_is_of_a_model_and_is_shown():
 )
 def test_what_is_not_plausible_is_said_with_its_figure(client, name, first, says):
     figures = {
+        "mapped": 100,
         "thirds": {"gradient": [first, 0.8 - first, 0.2], "occlusion": [0.4, 0.4, 0.2]},
         "agreement": {"gradient": 0.9},
     }
-    lines = notes_on(client.model(name), figures)
-    found = " ".join(lines)
-    assert (says in found) if says else len(lines) == 1
+    found = " ".join(notes_on(client.model(name), figures))
+    assert (says in found) if says else "of its weight" not in found
+    assert "mean over 100 test rows of all classes" in found
     assert "rank correlation" not in found
+    assert ("total derivatives" in found) is name.startswith("vowels")
     weak = notes_on(client.model(name), figures | {"agreement": {"gradient": 0.1}})
     assert "`gradient` 0.10" in " ".join(weak)
 
 
-@pytest.mark.parametrize(("share", "plausible"), [(0.79, False), (0.2, True)])
-def test_maps_on_empty_ground_are_called_that(client, share, plausible):
-    figures = {"on_black": {"area": 0.78, "grad_cam": share, "occlusion": 0.18}}
-    found = " ".join(notes_on(client.model("digits-lenet"), figures))
-    assert f"are 78% of them: `grad_cam` {share:.0%}, `occlusion` 18%" in found
-    assert ("not plausible" in found) is not plausible
+ON_BLACK = {"area": 0.78, "integrated_gradients": 0.0, "occlusion": 0.18, "grey": 0.85}
+
+
+@pytest.mark.parametrize(
+    ("shares", "aimless"),
+    [
+        ({"grad_cam": 0.79, "gradient": 0.85}, ["grad_cam", "gradient"]),
+        ({"grad_cam": 0.2, "gradient": 0.85}, ["gradient"]),
+        ({"gradient": 0.84}, ["gradient"]),
+        ({"grad_cam": 0.2, "gradient": 0.3}, []),
+    ],
+)
+def test_every_map_on_empty_ground_is_called_that_and_what_cannot_lie_there_too(
+    client, shares, aimless
+):
+    found = notes_on(client.model("digits-lenet"), {"mapped": 100, "on_black": ON_BLACK | shares})
+    assert "`occlusion` 18%" in found[0]
+    assert "`occlusion` with `baseline` 0.5 85%" in found[0]
+    assert "by construction" in found[1]
+    verdict = " ".join(found[2:])
+    assert ("Not plausible" in verdict) is bool(aimless)
+    assert [m for m in ("grad_cam", "gradient") if f"`{m}`" in verdict] == aimless
+
+
+WORDS = {"tokens": 0.4, "occlusion": 0.2, "grad_cam": 0.3, "gradient": 0.35}
+FIRST = {"tokens": 0.05, "occlusion": 0.04, "grad_cam": 0.02, "gradient": 0.09}
+
+
+def test_colour_on_words_that_say_little_and_on_the_first_is_told(client):
+    model = client.model("sentences")
+    found = " ".join(notes_on(model, {"mapped": 100, "little": WORDS, "first": FIRST}))
+    assert "40% of the tokens: `occlusion` 20%, `grad_cam` 30%, `gradient` 35%" in found
+    assert found.count("does not tell words that say something") == 2
+    assert "too dark: `gradient`, where covering finds 4.0%" in found
+    flat = {"tokens": 0.05, "occlusion": 0.05, "gradient": 0.05}
+    found = " ".join(notes_on(model, {"mapped": 9, "little": WORDS | {"gradient": 0.1,
+                                      "grad_cam": 0.1}, "first": flat}))  # fmt: skip
+    assert "does not tell" not in found
+    assert "too dark" not in found
+
+
+def test_a_zero_that_is_padding_is_told_as_such(client):
+    thirds = {"occlusion": [0.6, 0.3, 0.1], "removed": [0.4, 0.3, 0.3]}
+    figures = {"mapped": 100, "thirds": thirds}
+    assert "40%, 30%, 30%" in " ".join(notes_on(client.model("vowels-gru"), figures))
+    assert "padding" not in " ".join(
+        notes_on(client.model("ecg200-fcn"), {"mapped": 9, "thirds": {"occlusion": [1, 0, 0]}})
+    )
+
+
+def test_a_lattice_and_maps_that_are_one_are_told(client):
+    model = client.model("photos")
+    found = " ".join(notes_on(model, {"mapped": 20, "lattice": [0.16, 0.25, 0.24, 0.35],
+                                      "cam_gap": 1e-6}))  # fmt: skip
+    assert "even column have 16%" in found
+    assert "one map here" in found
+    found = " ".join(notes_on(model, {"mapped": 20, "lattice": [0.25] * 4, "cam_gap": 0.4}))
+    assert "lattice" not in found
+    assert "one map" not in found
+
+
+def test_recurrent_networks_are_told_by_their_graph():
+    assert is_recurrent("vowels-esn")
+    assert not is_recurrent("spoken-digits-tdnn")
+    for path in REPOSITORY.glob("*/1/model.onnx"):
+        graph = onnx.load(path, load_external_data=False).graph
+        recurrent = any(node.op_type in ("RNN", "LSTM", "GRU") for node in graph.node)
+        assert is_recurrent(path.parts[-3]) is recurrent
+
+
+def test_the_sample_has_every_class_and_no_row_twice():
+    split = Split("texts", [""] * 40, np.repeat([0, 1, 2], [30, 6, 4]))
+    sample = split.sample()
+    assert sorted(sample) == list(range(40))
+    assert sample == split.sample()
+    assert np.bincount(split.classes[sample[:9]]).tolist() == [3, 3, 3]
+
+
+def test_maps_are_measured_on_texts_of_both_kinds_of_words(client):
+    model = client.model("sentences-rnn")
+    texts = [f"{text} {text}" for text, _ in TEXTS]
+    maps = measure_maps(client, model, Split("texts", texts, np.array([1, 0, 1, 1, 0])))
+    assert maps["mapped"] == len(texts)
+    assert 0.3 < maps["little"]["tokens"] < 0.7
+    for table in ("little", "first"):
+        methods = {"grad_cam", "gradient", "integrated_gradients", "occlusion"}
+        assert set(maps[table]) == methods | {"tokens"}
+    assert all(sum(of) == pytest.approx(1, abs=0.01) for of in maps["thirds"].values())
+    assert is_little(".")
+    assert is_little("of")
+    assert not is_little("dull")
+
+
+def test_steps_are_covered_without_being_removed(client):
+    model = client.model("vowels-lstm")
+    (row,) = shown_for(model)
+    (series,) = row.rows["tensors"].values()
+    maps = measure_maps(client, model, Split("tensors", [series[0]], np.array([0]), input="series"))
+    covered, removed = maps["thirds"]["occlusion"], maps["thirds"]["removed"]
+    assert np.abs(np.subtract(covered, removed)).max() > 0.05
+
+
+def test_what_is_empty_by_construction_is_measured_as_that(client):
+    rows = list(silhouettes().values())
+    split = Split("images", rows, np.array([0, 1]))
+    found = measure_maps(client, client.model("fashion-lenet"), split)["on_black"]
+    assert found["integrated_gradients"] == 0
+    assert found["occlusion"] < found["area"] / 2 < found["grey"]
+
+
+def test_a_model_is_measured_on_the_split_that_it_is_given(client, tmp_path):
+    model = client.model("digits-lenet")
+    rows = shown_for(model)
+    split = Split("images", [row.rows["images"][0] for row in rows],
+                  np.array([int(row.truth) for row in rows]), origin="three digits")  # fmt: skip
+    figures = measure(client, model, split, tmp_path)  # nothing is read from there
+    assert (figures["origin"], figures["rows"], figures["wrong"]) == ("three digits", 3, [2])
+    assert figures["score"] == 2 / 3  # not rounded: the page is
+    assert "| 3, three digits | 66.67 % |" in committed([model], {"digits-lenet": figures})
+
+
+@pytest.mark.parametrize("name", ["vowels-lstm", "ecg200-fcn", "gunpoint-fcn", "spoken-digits-tdnn",
+                                  "fashion-lenet", "digits-autoencoder"])  # fmt: skip
+def test_every_model_has_something_of_ours_to_be_drawn_on(client, name):
+    model = client.model(name)
+    for row in shown_for(model):
+        assert client.predict(name, **row.rows)
+    assert shown_for(model)
+
+
+def test_a_sheet_says_what_is_what_and_draws_rows_of_data_sets_as_maps_alone(client, tmp_path):
+    model = client.model("fashion-lenet")
+    secret = np.zeros((28, 28), np.uint8)
+    secret[::3, ::2] = 255
+    split = Split("images", [secret, secret], np.array([0, 9]))
+    bare = draw(client, model, split, [1], private=False)
+    shown = draw(client, model, split, [1], private=True)
+    assert bare.size == shown.size
+    assert np.abs(np.asarray(bare, int) - np.asarray(shown)).mean() > 5
+    file = save(bare, tmp_path, model)
+    with Image.open(file) as saved:
+        assert saved.size == bare.size
+
+
+def test_an_autoencoder_is_drawn_as_what_it_makes(client):
+    model = client.model("digits-autoencoder")
+    split = Split("images", [np.zeros((28, 28), np.uint8)], np.array([0]))
+    sheet = np.asarray(draw(client, model, split, [], private=False).convert("L"), np.float64)
+    (first, *_) = shown_for(model)
+    sent = np.asarray(Image.fromarray(first.rows["images"][0]).resize((280, 280), 0), np.float64)
+    top = next(y for y in range(len(sheet)) if np.array_equal(sheet[y : y + 280, 20:300], sent))
+    made = sheet[top : top + 280, 320:600]
+    assert 0 < np.abs(made - sent).mean() < 40
+
+
+def test_panels_keep_their_size_under_titles_of_their_own():
+    red, blue = (Image.new("RGB", (80, 40), colour) for colour in ("#ff0000", "#0000ff"))
+    panels = [Panel("one", "of so many units " * 4, red), Panel("two", "", blue)]
+    wide = lay_out([Block("both", panels)], columns=2, width=80)
+    tall = lay_out([Block("both", panels)], columns=1, width=80)
+    for sheet in (wide, tall):
+        pixels = np.asarray(sheet)
+        for colour in ((255, 0, 0), (0, 0, 255)):
+            assert (pixels == colour).all(axis=-1).sum() == 80 * 40
+    assert wide.width == 220
+    assert tall.width == 120
+    assert tall.height > wide.height + 40
 
 
 def test_tensors_of_unlike_length_are_sent_apart():

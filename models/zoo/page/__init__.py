@@ -1,6 +1,6 @@
 """The committed models as a running service answers for them: measured, drawn, and written down.
 
-`python -m zoo.page measure` asks it about the official test splits (where the data is) and writes
-`measured.json` and the drawings; `python -m zoo.page write` puts what it says of itself now, and
-what was measured, into the documentation.
+`python -m zoo.page renew` asks it about the rows that the models are tested on (where the data is)
+and writes `measured.json` and the drawings; `draw` renews the drawings alone; `write` puts what it
+says of itself now, and what was measured, into the documentation.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,9 @@ from PIL import Image
 from skimage import data as photographs
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
+from candor.client import ModelInfo
 from candor.client.asking import Rows
+from zoo.page import made
 from zoo.sets.adult import COLUMNS, encode_record
 from zoo.sets.samples import Array
 
@@ -24,14 +26,12 @@ class Shown:
         rows: as arguments of a client's call.
         truth: the label that would be right; "" where the model has none for it.
         names: of a record's features, each with its value; else ().
-        text: of a text; else "".
     """
 
     what: str
     rows: Rows
     truth: str
     names: Sequence[str] = ()
-    text: str = ""
 
 
 TEXTS = (
@@ -52,35 +52,59 @@ RECORDS = (
 )  # fmt: skip
 
 
-def shown_for(name: str, labels: Sequence[str]) -> list[Shown]:
+_SERIES: Mapping[str, tuple[str, Callable[[], Array]]] = {
+    "ecg200": ("a heartbeat that we made", made.beat),
+    "gunpoint": ("a gesture that we made: lifted, held, lowered", made.gesture),
+    "spoken-digits": ("a sound that we made: a tone, a pause, a tone", made.tones),
+    "vowels": ("curves that we made: from one vowel to another", made.vowels),
+}
+"""By the first part of a model's name."""
+
+
+def shown_for(model: ModelInfo) -> list[Shown]:
     """Rows to show for a model; [] where nothing that may be shown is of its kind."""
+    name = model.id.name
     if name.startswith("sentences"):
-        return [Shown(text, {"texts": [text]}, truth, text=text) for text, truth in TEXTS]
+        return [Shown(f"“{text}”", {"texts": [text]}, truth) for text, truth in TEXTS]
     if name == "adult-mlp":
         return [_record(record, truth) for record, truth in RECORDS]
     if name.startswith("digits"):
-        return _digits(labels)
-    if name == "photos" or name.startswith("cifar10"):
-        return _photographs(labels)
-    return []
+        return _digits()
+    if name.startswith("fashion"):
+        return _clothes()
+    if model.kind == "image":
+        return _photographs(model.labels)
+    return [
+        Shown(what, {"tensors": {model.inputs[0][0]: make()[None]}}, "")
+        for start, (what, make) in _SERIES.items()
+        if name.startswith(start)
+    ]
 
 
 def _record(record: str, truth: str) -> Shown:
     values = record.split(", ")
     row = np.array([encode_record(values)], np.float32)
     names = [f"{column}: {value}" for column, value in zip(COLUMNS, values, strict=True)]
-    return Shown(f"a person of {values[0]} years", {"tensors": {"record": row}}, truth, names=names)
+    what = f"an invented person of {values[0]} years"
+    return Shown(what, {"tensors": {"record": row}}, truth, names=names)
 
 
-def _digits(labels: Sequence[str]) -> list[Shown]:
+def _digits() -> list[Shown]:
     """Digits of scikit-learn, 8x8, smoothly enlarged to 20x20 within 28x28, as MNIST has them."""
     bunch = load_digits()
     found = []
-    for index in _DIGITS if labels else ():
-        truth = labels[int(bunch.target[index])]
-        what = f"scikit-learn's digit {index}, a {truth}"
-        found.append(Shown(what, {"images": [enlarged(bunch.images[index])]}, truth))
+    for index in _DIGITS:
+        images = [enlarged(bunch.images[index])]
+        what = f"scikit-learn's digit {index}"
+        found.append(Shown(what, {"images": images}, str(bunch.target[index])))
     return found
+
+
+def _clothes() -> list[Shown]:
+    return [
+        Shown("a silhouette that we drew", {"images": [picture]}, label)
+        for label, picture in made.silhouettes().items()
+    ]
 
 
 def enlarged(digit: Array) -> Array:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from candor.client import Client, ModelInfo
 from zoo.figures import headline, read_figures
+from zoo.page.graph import REPOSITORY
 from zoo.page.measure import Measured
 from zoo.page.notes import notes_on
+from zoo.page.record import ROOT, read_record
 from zoo.study import study_table
 
-ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "models.md"
-PICTURES = ROOT / "docs" / "images" / "models"
-REPOSITORY = ROOT / "models" / "repository"
 CARDS = ROOT / "models" / "zoo" / "cards"
 _PART = re.compile(r"(<!-- zoo -->\n).*?(<!-- end zoo -->)", re.DOTALL)
 _STUDY = re.compile(r"(<!-- study -->\n).*?(<!-- end study -->)", re.DOTALL)
@@ -36,7 +34,8 @@ def committed(models: Sequence[ModelInfo], measured: Mapping[str, Measured]) -> 
     Raises:
         ValueError: a figure was measured of another file than is served.
     """
-    lines = ["| model | row | score | card | `Predict`, median | methods |", "| --- " * 6 + "|"]
+    columns = ("model", "row", "tested on", "accuracy", "card", "`Predict`, median", "methods")
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     parts = []
     for model in models:
         figures = measured.get(model.id.name, {})
@@ -64,6 +63,7 @@ def _row(model: ModelInfo, figures: Measured) -> str:
     cells = [
         f"[`{name}`](../models/repository/{name}/CARD.md)",
         model.kind or "image",
+        f"{figures['rows']:,}, {figures['origin']}" if figures else "",
         _score(model, figures),
         headline(read_figures(REPOSITORY / name)),
         f"{figures['predict_ms']:.1f} ms" if figures else "not measured",
@@ -75,7 +75,9 @@ def _row(model: ModelInfo, figures: Measured) -> str:
 def _score(model: ModelInfo, figures: Measured) -> str:
     if not figures:
         return "not measured"
-    return f"{100 * figures['score']:.2f} %" if model.labels else f"{figures['score']:.5f}"
+    if model.labels:
+        return f"{100 * figures['score']:.2f} %"
+    return f"mean square error {figures['score']:.5f}"
 
 
 def _paragraph(model: ModelInfo, figures: Measured) -> str:
@@ -87,8 +89,8 @@ def _paragraph(model: ModelInfo, figures: Measured) -> str:
             reasons[reason].append(method)
     lines += [f"- Not {_listed(methods)}: {reason}." for reason, methods in reasons.items()]
     lines += [f"- {note}" for note in notes_on(model, figures)]
-    if (PICTURES / f"{name}.png").exists():
-        lines += [""] * bool(lines[-1]) + [f"![{name}, explained](images/models/{name}.png)"]
+    if sheet := read_record().get(name):
+        lines += [""] * bool(lines[-1]) + [f"![{name}, explained](images/models/{sheet['file']})"]
     return "\n".join([*lines, ""])
 
 
