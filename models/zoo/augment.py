@@ -82,18 +82,6 @@ def cut(x: Tensor, size: int, rng: torch.Generator) -> Tensor:
     return x[each, torch.arange(channels).view(1, -1, 1, 1), rows, columns]
 
 
-def cover(x: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """Set a square of each picture [c, h, w] to 0, the mean; its middle may lie at the edge.
-
-    DeVries & Taylor 2017, "Cutout", arXiv:1708.04552.
-    """
-    n, _, height, width = x.shape
-    centre_y, centre_x = (torch.rand(n, 1, 1, 1, generator=rng) * side for side in (height, width))
-    outside_y = (torch.arange(height).view(1, 1, -1, 1) + 0.5 - centre_y).abs() > size / 2
-    outside_x = (torch.arange(width).view(1, 1, 1, -1) + 0.5 - centre_x).abs() > size / 2
-    return x * (outside_y | outside_x)
-
-
 def mirror(x: Tensor, rng: torch.Generator) -> Tensor:
     """Mirror half of the pictures left to right."""
     chosen = torch.rand(len(x), generator=rng) < 0.5

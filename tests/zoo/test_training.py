@@ -55,21 +55,6 @@ def test_a_shift_moves_what_is_there_and_brings_in_nothing():
     assert seen == {50.0, 40.0, 32.0}
 
 
-def test_what_is_covered_is_a_square_or_what_of_it_lies_within_the_picture():
-    x = torch.rand(300, 2, 10, 12) + 1
-    covered = augment.cover(x, 4, torch.Generator().manual_seed(0))
-    sides = set()
-    for picture, left in zip(x, covered, strict=True):
-        hidden = left == 0
-        assert torch.equal(left[~hidden], picture[~hidden])
-        assert torch.equal(hidden[0], hidden[1])
-        rows, columns = hidden[0].any(1), hidden[0].any(0)
-        assert torch.equal(hidden[0], rows[:, None] & columns[None])
-        assert torch.diff(rows.nonzero()[:, 0]).eq(1).all()
-        sides |= {int(rows.sum()), int(columns.sum())}
-    assert sides == {2, 3, 4}
-
-
 def test_of_three_batches_for_network_in_network_two_are_cut():
     x = torch.rand(2, 3, 32, 32)
     sides = [

@@ -32,11 +32,6 @@ def mirrored_and_shifted(x: Tensor, rng: torch.Generator) -> Tensor:
     return shifted.contiguous(memory_format=torch.channels_last)
 
 
-def mirrored_shifted_and_covered(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Mirror half of the pictures, move each by up to four pixels, cover 12x12 of it anywhere."""
-    return augment.cover(mirrored_and_shifted(x, rng), 12, rng)
-
-
 def mirrored_and_cut(x: Tensor, rng: torch.Generator) -> Tensor:
     """Mirror half of the pictures; cut two batches of three to 24x24, shift the third."""
     if torch.rand(1, generator=rng) < 1 / 3:
@@ -47,10 +42,6 @@ def mirrored_and_cut(x: Tensor, rng: torch.Generator) -> Tensor:
 
 SHIFTED = Change(
     mirrored_and_shifted, "mirror half of the pictures and move each by up to four pixels"
-)
-COVERED = Change(
-    mirrored_shifted_and_covered,
-    "mirror half of the pictures, move each by up to four pixels, cover 12x12 of it anywhere",
 )
 CUT = Change(
     mirrored_and_cut,
@@ -167,7 +158,6 @@ MODELS: Mapping[str, Model] = {
             "Liu, Shi, Li, Li, Zhu, Liu 2017: Towards Better Analysis of Deep Convolutional Neural "
             "Networks, IEEE TVCG 23(1), arXiv:1604.07043, whose BaseCNN has 11.32 % test error.",
         ),
-        recipe=replace(RECIPE, change=COVERED),
         limits=("The last maps are 2x2: ask grad_cam of an earlier layer for finer ones.",),
     ),
     "cifar10-nin": _model(
