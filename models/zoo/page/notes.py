@@ -13,9 +13,11 @@ SAID: Mapping[str, str] = {
     "photos": "An astronaut is none of its classes: it names one all the same, and the maps show "
     "what it took for that, not a person.",
     "cifar10-basecnn": "Its last maps are 2x2: `grad_cam` can tell quarters of the picture apart, "
-    "no more. An earlier `layer` has finer maps, of what is less sure to speak of the class.",
-    "cifar10-nin": "Its last convolution makes one map of 8x8 a class, whose mean is the score: `cam` "
-    "is that map, with nothing left out.",
+    "no more. An earlier `layer` has finer maps, of what is less sure to speak of the class. "
+    "A cup and an astronaut are none of its classes: it names one all the same.",
+    "cifar10-nin": "Its last convolution makes one map of 8x8 a class, whose mean is the score: "
+    "`cam` is that map, with nothing left out. A cup and an astronaut are none of its classes: it "
+    "names one all the same.",
     "adult-mlp": "A category is a number that is looked up, so its gradient is zero whatever it "
     "means: `gradient` and `integrated_gradients` speak of the six numbers alone; `occlusion` and "
     "`lime` of all fourteen. Occlusion covers by 0, an age and a census weight that nobody has: "
