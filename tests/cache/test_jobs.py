@@ -150,6 +150,8 @@ async def test_jobs_of_a_dead_replica_are_gone_on_with_and_finished_rows_stay(se
         one._lives._tend()
         await until(lambda: one._memory.get(KEY) is None)
         assert built.value("candor_jobs", state="running") == 0
+        # Redis is told of the end a moment after who waits for it.
+        assert await seen(one, lambda job: job.state == "succeeded")
         assert (await one.fetch("", "job")) == (await other.fetch("", "job"))
 
 
