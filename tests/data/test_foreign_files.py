@@ -32,7 +32,7 @@ pytestmark = pytest.mark.data
 Values = dict[str, torch.Tensor]
 
 SEED = int(os.environ.get("CANDOR_SEED", random.randrange(2**31)))
-STEPS = (1e-3, 3e-4, 1e-4, 3e-5)
+STEPS = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
 GRADIENTS = {"gradient", "integrated_gradients", "smooth_grad"}
 EVERYWHERE = {"occlusion", "lime"}
 
