@@ -58,7 +58,6 @@ class Plan:
         recipe: anything whose repr says all of it.
         epochs: until its end.
         held: what the epoch is chosen on; None: the last is taken.
-        first: whether of epochs that score the same the first is chosen, not the last.
     """
 
     name: str
@@ -66,7 +65,6 @@ class Plan:
     recipe: object
     epochs: int
     held: Work | None
-    first: bool = False
 
     def files(self, runs: Path) -> tuple[Path, Path]:
         """Return where the run's state and its choice lie."""
@@ -148,7 +146,7 @@ def run_to_end(trainer: Epochs, plan: Plan, runs: Path) -> Fitted:
         loss = trainer.train_epoch(pause)
         held_out = _held_out(trainer.best(), plan.held)
         # Where nothing is held out this is nan, which is below nothing: the last epoch is taken.
-        if not (held_out <= best["score"] if plan.first else held_out < best["score"]):
+        if not held_out < best["score"]:
             best = _choice(trainer, plan, held_out, best["machines"])
             write_choice(best, chosen)
         trainer.save(file)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,26 @@ class Learner:
         self.net.zero_grad(set_to_none=True)
         if decay:
             follow(self.average, self.net, min(decay, (1 + self.step) / (20 + self.step)))
+
+    def run_pass(
+        self, n_steps: int, take: Callable[[int], float], pause: Callable[[], None]
+    ) -> float:
+        """Go to the end of the present pass; return the mean loss of the steps.
+
+        Args:
+            n_steps: of a whole pass.
+            take: takes the step at this place of the pass and returns its loss.
+            pause: called after each step but the last, a chance to save. A complete pass is saved
+                when it has been scored.
+        """
+        losses, end = [], (self.step // n_steps + 1) * n_steps
+        while self.step < end:
+            began = time.process_time()
+            losses.append(take(self.step % n_steps))
+            self.seconds += time.process_time() - began
+            if self.step < end:
+                pause()
+        return sum(losses) / len(losses)
 
     def state(self) -> dict[str, Any]:
         """Return everything that a later process needs to go on."""

@@ -61,7 +61,7 @@ def run(root: Path, target: Path, runs: Path, recipe: Recipe, seeds: int) -> Non
     tried = []
     for seed in range(seeds):
         trainer = Trainer(as_ids(grades, vocabulary), len(vocabulary), recipe, seed)
-        plan = Plan(target.name, seed, recipe, recipe.epochs, held, first=True)
+        plan = Plan(target.name, seed, recipe, recipe.epochs, held)
         fitted = run_to_end(trainer, plan, runs)
         exported = export_sentences(fitted.net)
         tried.append(Run(seed, fitted, exported, compare(fitted.net, exported, test)))

@@ -7,7 +7,6 @@ neutral sentences that the two-class files leave out.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,21 +78,11 @@ class Trainer:
         return self.learner.step // self.steps
 
     def train_epoch(self, pause: Callable[[], None]) -> float:
-        """Train to the end of the present pass; return the mean loss.
-
-        Args:
-            pause: called after each step but the last, a chance to save. A complete pass is saved
-                when it has been scored.
-        """
-        epoch, place = divmod(self.learner.step, self.steps)
-        losses = []
-        for index in self._batches(epoch)[place:]:
-            began = time.process_time()
-            losses.append(self._train_step(index))
-            self.learner.seconds += time.process_time() - began
-            if self.learner.step % self.steps:
-                pause()
-        return float(np.mean(losses))
+        """Train to the end of the present pass; return the mean loss (`Learner.run_pass`)."""
+        batches = self._batches(self.epoch())
+        return self.learner.run_pass(
+            self.steps, lambda place: self._train_step(batches[place]), pause
+        )
 
     def best(self) -> nn.Module:
         """Return the network that is scored and exported: the running average."""

@@ -6,7 +6,6 @@ on as if it had not been.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,20 +60,8 @@ class Trainer:
         return self.learner.step // self.steps
 
     def train_epoch(self, pause: Callable[[], None]) -> float:
-        """Train to the end of the present pass; return the mean loss.
-
-        Args:
-            pause: called after each step but the last, a chance to save. A complete pass is saved
-                when it has been scored.
-        """
-        losses, end = [], (self.epoch() + 1) * self.steps
-        while self.learner.step < end:
-            began = time.process_time()
-            losses.append(self._train_step())
-            self.learner.seconds += time.process_time() - began
-            if self.learner.step < end:
-                pause()
-        return float(np.mean(losses))
+        """Train to the end of the present pass; return the mean loss (`Learner.run_pass`)."""
+        return self.learner.run_pass(self.steps, self._train_step, pause)
 
     def best(self) -> nn.Module:
         """Return the network that is scored and exported: the running average, if there is one."""
@@ -88,10 +75,9 @@ class Trainer:
         """Take up a run where `save` left it."""
         self.learner.restore(torch.load(file, weights_only=True))
 
-    def _train_step(self) -> float:
+    def _train_step(self, place: int) -> float:
         work, recipe, seed = self.work, self.recipe, self.seed
-        epoch, place = divmod(self.learner.step, self.steps)
-        order = np.random.default_rng((seed, epoch)).permutation(len(work.rows))
+        order = np.random.default_rng((seed, self.epoch())).permutation(len(work.rows))
         rows = work.rows.take(order[place * recipe.batch :][: recipe.batch])
         rng = torch.Generator().manual_seed(seed * 1_000_000 + self.learner.step)
         torch.manual_seed(seed * 1_000_000 + self.learner.step)  # for dropout

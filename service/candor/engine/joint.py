@@ -48,10 +48,10 @@ def run_jointly(joints: Sequence[Joint]) -> list[Outcome]:
 
 
 def outcome_of(call: Callable[[], Any]) -> Outcome:
-    """What a call answers, or how it fails: every failure travels to whoever awaits the work."""
+    """What a call answers, or how it fails."""
     try:
         return call(), None
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001 - it travels to whoever awaits the work
         return None, error
 
 
