@@ -60,6 +60,13 @@ def records():
     return Samples(np.array(rows, np.float32), np.array([0, 1, 1, 0], np.int64))
 
 
+def texts():
+    """Ids of words, in as many lengths as there are rows, and grades."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 40, (300, 12)) * (np.arange(12) < rng.integers(3, 13, (300, 1)))
+    return Samples(ids, rng.integers(0, 5, 300))
+
+
 def rows_for(model):
     """Rows of the kind that a model of the table takes."""
     return _ROWS[model.data.title]()
@@ -74,4 +81,5 @@ _ROWS = {
     "GunPoint": lambda: waves(1, 2, 150, 150),
     "Adult": records,
     "Free Spoken Digit Dataset": sounds,
+    "SST-2": texts,
 }

@@ -27,7 +27,7 @@ from candor.explain.subject import Subject
 from candor.result import Array, Attribution
 from zoo.data import required
 from zoo.model import normalised
-from zoo.photos64 import load_validation
+from zoo.sets.photos64 import load_validation
 from zoo.train_photos import MEAN, STD
 
 __all__ = ["SETS", "Pictured", "leading", "main", "pictured"]

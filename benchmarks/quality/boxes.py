@@ -13,8 +13,8 @@ from PIL import Image, ImageFile
 
 from candor.explain.subject import Subject
 from candor.result import Array
-from zoo import photos64
 from zoo.data import required
+from zoo.sets import photos64
 
 __all__ = ["Boxed", "kangaroos", "mosaics", "photographs"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from zoo import run_photos, run_sentences, run_table, train_photos, train_sentences
+from zoo import run_photos, run_table, train_photos
 from zoo.data import MissingDataError, data_root
 from zoo.progress import say
 from zoo.table import TABLE
@@ -21,11 +21,6 @@ CARDS = Path(__file__).parent / "cards"
 """Where models that are not served have their cards, a folder each."""
 
 Command = Callable[[argparse.Namespace], None]
-SENTENCES: Mapping[str, tuple[train_sentences.Recipe, int]] = {  # and how many seeds
-    "sentences": (train_sentences.Recipe(), 1),
-    "sentences-gru": (train_sentences.Recipe(cell="GRU"), 3),
-    "sentences-rnn": (train_sentences.Recipe(cell="RNN", lr=1e-3), 3),
-}
 
 
 def train_photos_model(options: argparse.Namespace) -> None:
@@ -39,13 +34,6 @@ def publish_photos_model(options: argparse.Namespace) -> None:
     recipe = train_photos.Recipe(minutes=options.minutes)
     fitted = run_photos.chosen_so_far(RUNS, recipe)
     run_photos.publish(data_root(), REPOSITORY / "photos", fitted, recipe)
-
-
-def train_sentences_model(name: str, options: argparse.Namespace) -> None:
-    """Fit a sentence model and publish it."""
-    recipe, seeds = SENTENCES[name]
-    target = REPOSITORY / name
-    run_sentences.run(data_root(), target, RUNS, recipe, options.seeds or seeds)
 
 
 def train_table_model(name: str, options: argparse.Namespace) -> None:
@@ -63,7 +51,6 @@ def publish_table_model(name: str, options: argparse.Namespace) -> None:
 
 TRAIN: Mapping[str, Command] = {
     "photos": train_photos_model,
-    **{name: partial(train_sentences_model, name) for name in SENTENCES},
     **{name: partial(train_table_model, name) for name in TABLE},
 }
 PUBLISH: Mapping[str, Command] = {

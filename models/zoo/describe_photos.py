@@ -9,8 +9,8 @@ from zoo.card import Card
 from zoo.export import IMAGE
 from zoo.manifest import Table, write_manifest
 from zoo.model import picture
-from zoo.photos import STAGES, STEM
-from zoo.photos64 import SIZE, TRAINING, VALIDATION
+from zoo.networks.photos import STAGES, STEM
+from zoo.sets.photos64 import SIZE, TRAINING, VALIDATION
 from zoo.train_photos import MEAN, SETTLED, STD, WARM_UP, Recipe
 
 TITLE = "Photographs, 50 classes"

@@ -7,6 +7,7 @@ recurrent networks. A recurrent network should still be exported in a process of
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -26,10 +27,11 @@ MOST_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A graph input or output and the names of its dynamic axes, by position."""
+    """A graph input or output: its name, those of its dynamic axes by position, its type."""
 
     name: str
     axes: dict[int, str]
+    dtype: torch.dtype = torch.float32
 
 
 IMAGE = Port("image", {0: "n"})
@@ -62,8 +64,10 @@ def to_onnx(model: nn.Module, example: Tensor, source: Port, result: Port) -> Mo
     return exported
 
 
-def example_like(shape: Sequence[int]) -> Tensor:
+def example_like(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
     """Return an input to trace with: no two values alike, so that nothing folds to a constant."""
+    if not dtype.is_floating_point:
+        return torch.arange(math.prod(shape), dtype=dtype).view(*shape)
     return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(0))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from zoo.export import LOGITS, Port
@@ -21,6 +22,10 @@ Scores = Mapping[str, float]
 
 
 def _nothing(_: Path) -> Scores:
+    return {}
+
+
+def _none(_: Path) -> Mapping[str, str]:
     return {}
 
 
@@ -42,9 +47,10 @@ class Model:
         explain: the manifest's `[explain]`.
         limits: lines for the card.
         task: what is minimised and measured.
-        names: name of a value -> the type of the only node that reads it first.
+        names: name of a value -> what finds it in the exported graph.
         ragged: the rows are padded; the exported model is compared row by row, unpadded.
         baselines: (root of the data) -> further scores for the card.
+        files: (root of the data) -> further files beside the manifest, names to texts.
         seeds: how many runs a card is made of.
         served: whether weights are published; else there is a card alone.
     """
@@ -63,9 +69,10 @@ class Model:
     explain: Table = field(default_factory=dict)
     limits: Sequence[str] = ()
     task: Task = CLASSIFY
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, Callable[[ModelProto], str]] = field(default_factory=dict)
     ragged: bool = False
     baselines: Callable[[Path], Scores] = _nothing
+    files: Callable[[Path], Mapping[str, str]] = _none
     statistics: Callable[[Samples], Mapping[str, Table]] | None = None
     seeds: int = 3
     served: bool = True

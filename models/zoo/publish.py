@@ -18,19 +18,18 @@ from zoo.fold import fold_norms
 from zoo.manifest import Table, write_manifest
 from zoo.model import Model
 from zoo.progress import say
-from zoo.recipe import CLASSIFY, CLIP, RECONSTRUCT
+from zoo.recipe import CLIP, LAST, RECONSTRUCT, Change
 from zoo.sets.samples import Samples
-from zoo.tidy import name_value, only
+from zoo.tidy import name_value
 from zoo.trainer import score
-
-_MEASURES = {CLASSIFY: "accuracy", RECONSTRUCT: "mean square error a pixel"}
 
 
 def export(model: Model, net: nn.Module) -> ModelProto:
     """Return the ONNX model: batch norms folded, the values to explain named."""
-    exported = to_onnx(fold_norms(net), example_like(model.example), model.source, model.result)
-    for name, op_type in model.names.items():
-        name_value(exported, only(exported, op_type).input[0], name)
+    example = example_like(model.example, model.source.dtype)
+    exported = to_onnx(fold_norms(net), example, model.source, model.result)
+    for name, find in model.names.items():
+        name_value(exported, find(exported), name)
     return exported
 
 
@@ -63,9 +62,9 @@ def publish(name: str, model: Model, runs: Sequence[Run], root: Path, target: Pa
     if model.served:
         save(runs[0].exported, target / "1" / "model.onnx")
         _write_manifest(model, root, target)
-    kept = model.recipe.held_out
-    chosen_on = f"{kept:,} held-out training rows" if kept else ""
-    figures = figures_of(runs, _MEASURES[model.task], "test", chosen_on, model.recipe.epochs)
+        for file, text in model.files(root).items():
+            (target / file).write_text(text, encoding="utf-8")
+    figures = figures_of(runs, model.task.measure, "test", _chosen_on(model), model.recipe.epochs)
     others = {what: counted(found) for what, found in model.baselines(root).items()}
     write(name, model, replace(figures, others=others), target)
 
@@ -103,7 +102,16 @@ def _card(name: str, model: Model) -> Card:
     )
 
 
+def _chosen_on(model: Model) -> str:
+    if model.data.develop:
+        return "development split"
+    kept = model.recipe.held_out
+    return f"{kept:,} held-out training rows" if kept else ""
+
+
 def _chosen(model: Model) -> str:
+    if model.data.develop:
+        return "The epoch was chosen on the development split; the test split was read once, after."
     if model.recipe.held_out:
         return (
             f"The epoch was chosen on {model.recipe.held_out:,} rows held out of the training "
@@ -126,5 +134,13 @@ def _steps(model: Model) -> list[str]:
         f"{muon if recipe.optimiser == 'Muon' else ''}{rest}{CLIP:g}; rates rise over the first "
         f"{recipe.warm_up:.0%} of the steps and fall linearly to zero.",
         *([", ".join(extras).capitalize() + "."] if extras else []),
-        *([f"While training: {recipe.change.words}."] if recipe.change else []),
+        *_changes(recipe.change),
     ]
+
+
+def _changes(change: Change | None) -> list[str]:
+    if change is None:
+        return []
+    last = change.last
+    instead = f"In the last {LAST:.0%} of the steps instead: "
+    return [f"While training: {change.words}.", *([f"{instead}{last.words}."] if last else [])]

@@ -13,23 +13,31 @@ from typing_extensions import override
 
 CLIP = 1.0
 """The norm that the gradients of AdamW's weights have at most."""
+LAST = 0.3
+"""The share of a run that `Change.last` is for."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Change:
-    """An augmentation; checkpoints know it by the name of its function.
+    """An augmentation; checkpoints know it by the names of its functions.
 
     Attributes:
         made: (a batch, random numbers) -> the batch as the network sees it in training.
         words: what it does, as a card says it.
+        last: what takes its place in the `LAST` share of the steps; None: nothing does.
     """
 
     made: Callable[[Tensor, torch.Generator], Tensor]
     words: str
+    last: Change | None = None
 
     @override
     def __repr__(self) -> str:
-        return self.made.__name__
+        return f"{self.made.__name__}, then {self.last}" if self.last else self.made.__name__
+
+    def at(self, done: float) -> Change:
+        """Return what is made of a batch when this share of the steps is done."""
+        return self.last if self.last and done >= 1 - LAST else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class Recipe:
         held_out: training rows kept aside to choose the epoch; 0: all are trained on, and the last
             epoch is taken.
         change: augmentation of a batch; None: there is none.
+        by_length: whether rows of about one length are in a batch, so that little of it is padding.
         bfloat16: whether to train with products in bfloat16 where the CPU has matrix units for it;
             weights, their updates and what is exported stay float32.
     """
@@ -64,6 +73,7 @@ class Recipe:
     average: float = 0.0
     held_out: int = 0
     change: Change | None = None
+    by_length: bool = False
     bfloat16: bool = False
 
 
@@ -72,10 +82,12 @@ class Task:
     """What a network is for.
 
     Attributes:
+        measure: what the score is called.
         loss: (outputs, what the network saw before augmentation, classes, label smoothing).
         score: (outputs, inputs, classes) -> higher is better; for classifiers the accuracy.
     """
 
+    measure: str
     loss: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     score: Callable[[Tensor, Tensor, Tensor], float]
 
@@ -84,7 +96,8 @@ def _class_loss(outputs: Tensor, _: Tensor, classes: Tensor, smoothing: float) -
     return functional.cross_entropy(outputs, classes, label_smoothing=smoothing)
 
 
-def _accuracy(outputs: Tensor, _: Tensor, classes: Tensor) -> float:
+def accuracy(outputs: Tensor, _: Tensor, classes: Tensor) -> float:
+    """Return the share of rows whose highest output is their class."""
     return float((outputs.argmax(1) == classes).double().mean())
 
 
@@ -96,5 +109,5 @@ def _closeness(outputs: Tensor, inputs: Tensor, _: Tensor) -> float:
     return -float((outputs - inputs).double().square().mean())
 
 
-CLASSIFY = Task(_class_loss, _accuracy)
-RECONSTRUCT = Task(_square_error, _closeness)
+CLASSIFY = Task("accuracy", _class_loss, accuracy)
+RECONSTRUCT = Task("mean square error a pixel", _square_error, _closeness)

@@ -21,10 +21,10 @@ from zoo.fold import fold_norms
 from zoo.learner import write_state
 from zoo.machine import Machine, this_machine
 from zoo.model import scaled
-from zoo.photos import PhotoNet
-from zoo.photos64 import SIZE, load_train, load_validation, read_classes
+from zoo.networks.photos import PhotoNet
 from zoo.progress import say
 from zoo.recipe import CLASSIFY
+from zoo.sets.photos64 import SIZE, load_train, load_validation, read_classes
 from zoo.sets.samples import Samples, hold_out
 from zoo.tidy import name_value, only
 from zoo.train_photos import MEAN, STD, Recipe, Trainer, settle

@@ -18,9 +18,9 @@ N_TRAINED = 10_000
 
 def train(name: str, model: Model, root: Path, runs: Path, seeds: int) -> None:
     """Train the seeds 0 .. seeds - 1 to their ends, each going on where it stopped."""
-    rows = model.data.load(root, "train")
+    rows, develop = model.data.load(root, "train"), _develop(model, root)
     for seed in range(seeds):
-        fit(name, model, rows, runs, seed)
+        fit(name, model, rows, runs, seed, develop)
 
 
 def export_and_describe(
@@ -33,15 +33,20 @@ def export_and_describe(
         ValueError: one is of another recipe than the table's.
     """
     rows, test = (model.data.load(root, split) for split in ("train", "test"))
+    develop = _develop(model, root)
     measured = []
     for seed in range(seeds):
         if seed and not (runs / f"{name}-{seed}.pt").exists():
             say(f"{name}: there is no run of seed {seed}")
             continue
-        fitted = fitted_so_far(name, model, rows, runs, seed)
+        fitted = fitted_so_far(name, model, rows, runs, seed, develop)
         seen = None if model.served else _trained_on(model, rows, seed)
         measured.append(export_seed(model, fitted, seed, test, seen))
     publish(name, model, measured, root, target)
+
+
+def _develop(model: Model, root: Path) -> Samples | None:
+    return model.data.load(root, model.data.develop) if model.data.develop else None
 
 
 def _trained_on(model: Model, rows: Samples, seed: int) -> Samples:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zoo.families import cifar, digits, series, speech, tables
+from zoo.families import cifar, digits, sentences, series, speech, tables
 from zoo.model import Model
 
 TABLE: Mapping[str, Model] = {
     **digits.MODELS,
     **series.MODELS,
+    **sentences.MODELS,
     **tables.MODELS,
     **speech.MODELS,
     **cifar.MODELS,

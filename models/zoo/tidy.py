@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
@@ -26,6 +27,16 @@ def tidy(model: ModelProto) -> ModelProto:
         node.doc_string = ""
         del node.metadata_props[:]
     return model
+
+
+def read_by(op_type: str) -> Callable[[ModelProto], str]:
+    """Return what finds the value that the only node of a type reads first."""
+    return lambda model: only(model, op_type).input[0]
+
+
+def written_by(op_type: str) -> Callable[[ModelProto], str]:
+    """Return what finds the value that the only node of a type writes first."""
+    return lambda model: only(model, op_type).output[0]
 
 
 def name_value(model: ModelProto, old: str, new: str) -> None:

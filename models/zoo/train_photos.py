@@ -19,7 +19,7 @@ from torch.nn import functional
 from zoo import augment
 from zoo.learner import Learner
 from zoo.model import normalised
-from zoo.photos import PhotoNet
+from zoo.networks.photos import PhotoNet
 from zoo.sets.samples import Samples
 
 MEAN = (0.48, 0.45, 0.39)

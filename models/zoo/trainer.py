@@ -12,14 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.learner import Learner, write_state
 from zoo.recipe import CLIP, Recipe, Task
-from zoo.sets.samples import Array, Samples
+from zoo.sets.samples import Array, Samples, lengths
 
 Prepare = Callable[[Array], Tensor]
 """Stored rows -> what the network takes."""
+MIXED = 6
+"""Steps by which the lengths of the rows of a batch may differ for the sake of chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,11 @@ class Trainer:
         """In which products are computed here."""
         return "products in bfloat16" if self.coarse else "float32"
 
+    @property
+    def done(self) -> float:
+        """The share of the steps that have been taken."""
+        return self.learner.step / (self.steps * self.recipe.epochs)
+
     def epoch(self) -> int:
         """Return how many passes are complete."""
         return self.learner.step // self.steps
@@ -77,14 +85,13 @@ class Trainer:
 
     def _train_step(self, place: int) -> float:
         work, recipe, seed = self.work, self.recipe, self.seed
-        order = np.random.default_rng((seed, self.epoch())).permutation(len(work.rows))
-        rows = work.rows.take(order[place * recipe.batch :][: recipe.batch])
+        rows = work.rows.take(self.order()[place * recipe.batch :][: recipe.batch])
         rng = torch.Generator().manual_seed(seed * 1_000_000 + self.learner.step)
         torch.manual_seed(seed * 1_000_000 + self.learner.step)  # for dropout
         self.learner.net.train()
         x = work.prepare(rows.inputs)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.coarse):
-            seen = recipe.change.made(x, rng) if recipe.change else x
+            seen = recipe.change.at(self.done).made(x, rng) if recipe.change else x
             outputs = self.learner.net(seen).float()
         classes = torch.from_numpy(rows.classes)
         loss = work.task.loss(outputs, x, classes, recipe.smoothing)
@@ -92,9 +99,19 @@ class Trainer:
         self._update()
         return loss.item()
 
+    def order(self) -> NDArray[np.int64]:
+        """Return the rows of the present pass, batch after batch; what fills no batch is out."""
+        rng = np.random.default_rng((self.seed, self.epoch()))
+        order = rng.permutation(len(self.work.rows))[: self.steps * self.recipe.batch]
+        if not self.recipe.by_length:
+            return order
+        about = lengths(self.work.rows.inputs)[order] + rng.uniform(0, MIXED, len(order))
+        batches = np.split(order[np.argsort(about)], self.steps)
+        return np.concatenate([batches[k] for k in rng.permutation(self.steps)])
+
     def _update(self) -> None:
         recipe = self.recipe
-        done = (self.learner.step + 1) / (self.steps * recipe.epochs)
+        done = self.done + 1 / (self.steps * recipe.epochs)
         scale = min(done / recipe.warm_up, (1 - done) / (1 - recipe.warm_up)) + 1e-3
         nn.utils.clip_grad_norm_(self.learner.rest, CLIP)
         self.learner.update(recipe.angle * scale, recipe.lr * scale, recipe.average)

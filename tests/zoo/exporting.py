@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from zoo.export import save
-from zoo.photos import PhotoNet
+from zoo.networks.photos import PhotoNet
+from zoo.networks.sentences import Dropout, SentenceNet
+from zoo.publish import export
 from zoo.run_photos import export_photos
-from zoo.run_sentences import export_sentences
-from zoo.sentences import Dropout, SentenceNet
+from zoo.table import TABLE
 
 
 def photos():
@@ -31,7 +32,7 @@ def sentences():
     inputs = [torch.randint(2, 40, shape) for shape in ((1, 1), (3, 41), (2, 300))]
     inputs[1][0, 5:] = 0
     inputs[1][2, :] = 0
-    return net, export_sentences(net), inputs
+    return net, export(TABLE["sentences"], net), inputs
 
 
 if __name__ == "__main__":

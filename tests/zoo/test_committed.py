@@ -14,8 +14,8 @@ from candor.explain.options import METHODS
 from packaged import rows_for
 from zoo.__main__ import TRAIN
 from zoo.figures import read_figures, rows_of
+from zoo.sets.tokens import PATTERN, encode, tokenize
 from zoo.table import TABLE
-from zoo.tokens import PATTERN, encode, tokenize
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "models" / "repository"
 NAMES = sorted(path.parent.name for path in REPOSITORY.glob("*/model.toml"))
@@ -116,7 +116,8 @@ def test_service_explains_a_row_of_its_kind(name, client):
     row = model.prepare(rows_for(model).inputs[:1]).numpy()
     found = client.explain(name, "gradient", tensors={model.source.name: row})
     (answer,) = found.answers
-    shapes = {"image": row.shape[-2:], "series": row.shape[1:2], "tabular": row.shape[1:]}
+    steps = row.shape[1:2]
+    shapes = {"image": row.shape[-2:], "series": steps, "tokens": steps, "tabular": row.shape[1:]}
     assert np.shape(answer.values) == shapes[client.model(name).kind]
     assert np.abs(answer.values).max() > 0
 
@@ -129,6 +130,20 @@ def test_last_photo_activation_is_eight_by_eight():
     assert features.shape[2:] == (8, 8)
     assert features.min() >= 0
     assert np.isfinite(logits).all()
+
+
+def test_a_picture_and_its_mirror_image_have_mirrored_maps_and_one_answer():
+    model = onnx.load(REPOSITORY / "cifar10-nin" / "1" / "model.onnx")
+    model.graph.output.append(onnx.ValueInfoProto(name="class_maps"))
+    run = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    table = TABLE["cifar10-nin"]
+    x = table.prepare(rows_for(table).inputs[60:63]).numpy()
+    logits, maps = run.run(None, {"image": x})
+    other, mirrored = run.run(None, {"image": np.ascontiguousarray(x[..., ::-1])})
+    np.testing.assert_allclose(other, logits, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(mirrored[..., ::-1], maps, rtol=0, atol=2e-4)
+    np.testing.assert_allclose(maps.mean((2, 3)), logits, rtol=0, atol=2e-5)
+    assert np.abs(maps - maps[..., ::-1]).max() > 0.1
 
 
 @pytest.mark.parametrize("name", SENTENCES)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from zoo.export import Port, check_axes, save
-from zoo.sentences import Dropout, SentenceNet
+from zoo.networks.sentences import Dropout, SentenceNet
 
 HERE = Path(__file__).parent
 MODELS = HERE.parents[1] / "models"

@@ -11,8 +11,6 @@ from zoo.fold import fold_norms
 from zoo.networks.logmel import BEYOND, FFT, FLOOR, HOP, WINDOW, LogMel
 from zoo.networks.reservoir import EchoStateNetwork, ReservoirSize, read_out
 from zoo.publish import export
-from zoo.run_sentences import export_sentences
-from zoo.sentences import Dropout, SentenceNet
 from zoo.sets.samples import Samples
 from zoo.table import TABLE
 
@@ -119,22 +117,6 @@ def test_a_fading_row_goes_where_the_row_of_zeros_is(name, exported):
     x = TABLE[name].prepare(rows.inputs[:1])
     answer = session(model)
     np.testing.assert_allclose(answer(1e-9 * x), answer(0 * x), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("cell", ["GRU", "RNN"])
-def test_sentences_of_other_cells_answer_as_torch_whatever_the_padding(cell):
-    torch.manual_seed(5)
-    net = SentenceNet(40, 12, 16, Dropout(), cell).eval()
-    model = export_sentences(net)
-    assert sum(node.op_type == cell for node in model.graph.node) == 1
-    answer = session(model)
-    for shape in ((1, 1), (3, 41)):
-        ids = torch.randint(1, 40, shape)
-        with torch.no_grad():
-            expected = net(ids).numpy()
-        np.testing.assert_allclose(answer(ids), expected, rtol=0, atol=2e-6)
-        wide = torch.nn.functional.pad(ids, (0, 9))
-        np.testing.assert_allclose(answer(wide), expected, rtol=0, atol=2e-6)
 
 
 def test_reservoir_is_the_leaky_one_of_the_papers():

@@ -16,7 +16,7 @@ from zoo.page.draw import draw, save
 from zoo.page.graph import is_recurrent
 from zoo.page.layout import Block, Panel, lay_out
 from zoo.page.made import silhouettes
-from zoo.page.maps import is_little, measure_maps
+from zoo.page.maps import covering, is_little, measure_maps
 from zoo.page.measure import measure
 from zoo.page.notes import notes_on
 from zoo.page.record import PICTURES, RECORD, drawing_code, read_record, stale
@@ -160,6 +160,11 @@ def test_a_zero_that_is_padding_is_told_as_such(client):
     assert "padding" not in " ".join(
         notes_on(client.model("ecg200-fcn"), {"mapped": 9, "thirds": {"occlusion": [1, 0, 0]}})
     )
+
+
+def test_only_where_zeros_are_padding_occlusion_covers_by_next_to_nothing():
+    names = ("vowels-esn", "sentences-gru", "gunpoint-fcn", "photos")
+    assert [bool(covering(name)) for name in names] == [True, False, False, False]
 
 
 def test_a_lattice_and_maps_that_are_one_are_told(client):

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from packaged import gray
+from packaged import gray, texts
 from zoo.compare import compare
+from zoo.families.sentences import DROPOUT
 from zoo.figures import read_figures
 from zoo.fit import fit, fitted_so_far
 from zoo.model import Model
+from zoo.networks.sentences import SentenceNet
 from zoo.publish import export_seed, publish
 from zoo.recipe import Recipe
 from zoo.sets.adult import TEST_ROWS
 from zoo.sets.samples import Samples, hold_out
 from zoo.sets.series import read_ts
 from zoo.table import TABLE
-from zoo.train_sentences import Recipe as SentenceRecipe
-from zoo.train_sentences import Trainer as SentenceTrainer
-from zoo.trainer import Trainer
+from zoo.trainer import Trainer, predict, score
 
 QUICK = Recipe(epochs=3, batch=64, lr=4e-3, average=0.9, held_out=200)
 
@@ -57,6 +57,31 @@ def test_a_fitted_network_is_published_with_what_it_reached(run, tmp_path):
     manifest = tomllib.loads((tmp_path / "quick" / "model.toml").read_text(encoding="utf-8"))
     assert manifest["labels"] == list("0123456789")
     assert manifest["input"]["channels"] == "gray"
+
+
+def test_where_the_source_has_a_development_split_the_epoch_is_chosen_on_it(tmp_path):
+    rows, develop = texts(), texts().take(np.arange(0, 300, 7))
+    develop = replace(develop, classes=develop.classes % 2)
+    data = replace(
+        TABLE["sentences"].data, load=lambda _, split: {"test": develop}.get(split, rows)
+    )
+    model = replace(
+        TABLE["sentences"],
+        network=lambda _: SentenceNet(40, 6, 5, DROPOUT),
+        data=data,
+        recipe=replace(TABLE["sentences"].recipe, epochs=2),
+        baselines=lambda _: {},
+        files=lambda _: {"vocabulary.txt": "a\nb\n"},
+    )
+    fitted = fit("told", model, rows, tmp_path, 0, develop)
+    work = model.work(develop)
+    assert fitted.score == pytest.approx(score(predict(fitted.net, work), work))
+    measured = export_seed(model, fitted, 0, develop)
+    publish("told", model, [measured], tmp_path, tmp_path / "told")
+    assert (tmp_path / "told" / "vocabulary.txt").read_text(encoding="utf-8") == "a\nb\n"
+    card = (tmp_path / "told" / "CARD.md").read_text(encoding="utf-8")
+    assert "| accuracy, development split, the epoch's choice |" in card
+    assert "chosen on the development split" in card
 
 
 def test_a_seed_that_has_not_come_to_its_end_is_in_no_spread(run, tmp_path):
@@ -122,20 +147,20 @@ def test_a_run_of_another_recipe_is_neither_gone_on_with_nor_published(use, run)
         use("quick", replace(model, recipe=replace(QUICK, lr=1e-3)), train, folder, seed=0)
 
 
-def of_the_table():
+def of_pictures():
     model, rows = quick_model(), gray().take(np.arange(500))
     torch.manual_seed(0)
     return Trainer(model.network(rows), model.work(rows), QUICK, seed=0)
 
 
 def of_sentences():
-    rng = np.random.default_rng(0)
-    ids = rng.integers(1, 40, (300, 12)) * (np.arange(12) < rng.integers(3, 13, (300, 1)))
-    rows = Samples(ids, rng.integers(0, 5, 300))
-    return SentenceTrainer(rows, 40, SentenceRecipe(width=6, hidden=5, epochs=3), seed=0)
+    model, rows = TABLE["sentences"], texts()
+    torch.manual_seed(0)
+    recipe = replace(model.recipe, epochs=3)
+    return Trainer(SentenceNet(40, 6, 5, DROPOUT), model.work(rows), recipe, seed=0)
 
 
-@pytest.mark.parametrize("trainer", [of_the_table, of_sentences])
+@pytest.mark.parametrize("trainer", [of_pictures, of_sentences])
 @pytest.mark.parametrize("after", [3, 7])
 def test_an_interrupted_run_ends_as_one_that_was_not(trainer, after, tmp_path):
     whole = trainer()

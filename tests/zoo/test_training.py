@@ -1,18 +1,27 @@
 """What can go wrong silently in training: augmentation, optimiser, batch norms, resuming."""
 
-import numpy as np
-import torch
+from dataclasses import replace
 
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from packaged import texts
 from zoo import augment
-from zoo.families.cifar import mirrored_and_cut
 from zoo.fold import fold_norms
 from zoo.learner import write_state
+from zoo.model import unpadded
 from zoo.muon import orthogonalise
-from zoo.photos import PhotoNet
+from zoo.networks.photos import PhotoNet
+from zoo.recipe import CLASSIFY, Change
+from zoo.recipe import Recipe as TableRecipe
 from zoo.run_photos import work_on
-from zoo.sets.samples import Samples
+from zoo.sets.samples import Samples, lengths
+from zoo.table import TABLE
 from zoo.train_photos import Recipe, Trainer, settle
-from zoo.trainer import predict
+from zoo.trainer import Trainer as Rows
+from zoo.trainer import Work, predict
 
 
 def pictures(n=24):
@@ -55,13 +64,67 @@ def test_a_shift_moves_what_is_there_and_brings_in_nothing():
     assert seen == {50.0, 40.0, 32.0}
 
 
-def test_of_three_batches_for_network_in_network_two_are_cut():
+def test_whole_pictures_have_the_last_of_a_run_for_network_in_network():
+    change = TABLE["cifar10-nin"].recipe.change
     x = torch.rand(2, 3, 32, 32)
-    sides = [
-        mirrored_and_cut(x, torch.Generator().manual_seed(seed)).shape[-1] for seed in range(300)
-    ]
-    assert set(sides) == {24, 32}
-    assert 0.6 < sides.count(24) / 300 < 0.74
+    sides = {
+        done: change.at(done).made(x, torch.Generator().manual_seed(0)).shape[-1]
+        for done in (0.0, 0.69, 0.71, 1.0)
+    }
+    assert sides == {0.0: 24, 0.69: 24, 0.71: 32, 1.0: 32}
+
+
+def test_a_run_ends_on_what_its_change_has_for_the_last_of_it():
+    seen = []
+
+    def noted(name):
+        def made(x, _):
+            seen.append(name)
+            return x
+
+        return made
+
+    change = Change(noted("first"), "", last=Change(noted("last"), ""))
+    rows = Samples(np.random.default_rng(0).normal(size=(40, 5, 1)), np.arange(40) % 2)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(5, 2))
+    work = Work(CLASSIFY, rows, lambda x: torch.from_numpy(x).float())
+    trainer = Rows(net, work, TableRecipe(epochs=2, batch=8, change=change), 0)
+    while trainer.epoch() < 2:
+        trainer.train_epoch(lambda: None)
+    assert seen == ["first"] * 7 + ["last"] * 3
+
+
+def test_batches_by_length_have_little_padding_and_rows_once():
+    rows = texts()
+    network, task = nn.Linear(1, 2), TABLE["sentences"].task
+    recipe = replace(TABLE["sentences"].recipe, batch=16)
+
+    def batches(epoch, *, by_length=True):
+        trainer = Rows(network, Work(task, rows, unpadded), replace(recipe, by_length=by_length), 0)
+        trainer.learner.step = epoch * trainer.steps
+        return trainer.order().reshape(-1, 16)
+
+    longest = lengths(rows.inputs)
+    sorted_, mixed = batches(0), batches(0, by_length=False)
+    assert np.array_equal(np.sort(sorted_, None), np.sort(mixed, None))
+    assert len(np.unique(sorted_)) == 18 * 16
+    padding = [np.ptp(longest[each], axis=1).mean() for each in (sorted_, mixed)]
+    assert padding[0] < 0.8 * padding[1]
+    assert not np.array_equal(sorted_, batches(1))
+    assert np.argsort(longest[sorted_].mean(1)).tolist() != list(range(18))
+
+
+def test_a_grade_in_the_middle_asks_for_a_half_and_the_ends_for_nearly_all():
+    loss = TABLE["sentences"].task.loss
+    undecided, sure = torch.zeros(1, 2), torch.tensor([[0.0, 4.0]])
+
+    def of(outputs, grade):
+        return float(loss(outputs, outputs, torch.tensor([grade]), 0.0))
+
+    assert of(undecided, 2) == pytest.approx(np.log(2))
+    assert of(sure, 2) > of(undecided, 2)
+    assert of(sure, 4) < of(undecided, 4)
+    assert of(sure, 0) > of(sure, 1) > of(sure, 2) > of(sure, 3) > of(sure, 4)
 
 
 def test_settled_norms_have_the_statistics_of_whole_pictures():

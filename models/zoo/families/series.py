@@ -17,6 +17,7 @@ from zoo.networks.reservoir import EchoStateNetwork, ReservoirSize, read_out
 from zoo.recipe import Change, Recipe
 from zoo.sets.samples import Samples
 from zoo.sets.series import ECG200, GUN_POINT, VOWELS
+from zoo.tidy import read_by
 
 SERIES = Port("series", {0: "n", 1: "t"})
 COEFFICIENTS = tuple(f"cepstrum {k}" for k in range(1, 13))
@@ -122,7 +123,7 @@ _CONVOLUTIONAL = Model(
         "100 test heartbeats: one is a whole point, the standard error about 3.",
         "Trained on 96 steps of z-normalised signal: other lengths run, but mean little.",
     ),
-    names={"features": "ReduceMean"},
+    names={"features": read_by("ReduceMean")},
 )
 
 MODELS: Mapping[str, Model] = {

@@ -6,9 +6,13 @@
     3       192 3x3, 192 1x1, k 1x1                             8x8
     head    mean over the 64 positions
 
-The last maps are the classes' own, so a class activation map is a class's map and nothing else.
-Source: Lin, Chen, Yan 2014, arXiv:1312.4400 (layer sizes of its CIFAR-10 network); batch norm
-(Ioffe & Szegedy 2015) after each convolution is ours and replaces most of the dropout.
+Asked, not in training, it looks at the mirror image too and takes the mean of both maps: a picture
+and its mirror image get the same answer, and mirrored maps. The last maps are the classes' own, so
+a class activation map is a class's map and nothing else.
+
+Source: Lin, Chen, Yan 2014, arXiv:1312.4400 (layer sizes of its CIFAR-10 network). Batch norm
+(Ioffe & Szegedy 2015) after each convolution is ours and replaces most of the dropout; so is the
+mean over mirror images (over a group of transformations: Cohen & Welling 2016, arXiv:1602.07576).
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing_extensions import override
 
 from zoo.networks.basecnn import convolution
 
-DROPOUT = 0.2  # after the poolings
+DROPOUT = 0.2  # after the second pooling
 
 
 class NetworkInNetwork(nn.Module):
@@ -31,7 +35,6 @@ class NetworkInNetwork(nn.Module):
             convolution(192, 160, 1),
             convolution(160, 96, 1),
             nn.MaxPool2d(3, 2, padding=1),
-            nn.Dropout(DROPOUT),
             convolution(96, 192, 5),
             convolution(192, 192, 1),
             convolution(192, 192, 1),
@@ -45,5 +48,8 @@ class NetworkInNetwork(nn.Module):
     @override
     def forward(self, x: Tensor) -> Tensor:
         """Average each class's map."""
-        out: Tensor = self.maps(self.blocks(x)).mean((2, 3))
-        return out
+        found: Tensor = self.maps(self.blocks(x))
+        if not self.training:
+            mirrored = self.maps(self.blocks(x.flip(3))).flip(3)
+            found = (found + mirrored) / 2
+        return found.mean((2, 3))

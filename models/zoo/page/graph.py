@@ -19,5 +19,6 @@ def is_recurrent(name: str) -> bool:
 
 
 def takes_zeros_for_padding(name: str) -> bool:
-    """Whether steps of zeros are left out of the mean over time, as if they were not there."""
-    return name in TABLE and TABLE[name].ragged
+    """Whether steps of a series that are zeros are left out of the mean over time."""
+    model = TABLE.get(name)
+    return model is not None and model.ragged and model.section["kind"] == "series"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from candor.render.letters import fitted, lettering, wrapped
+from candor.render.letters import lettering, wrapped
 
 _PAPER, _INK, _SOFT = (255, 255, 255), (30, 30, 30), (95, 95, 95)
 _GAP = 20
@@ -49,10 +49,11 @@ def lay_out(blocks: Sequence[Block], *, columns: int, width: int) -> Image.Image
 
 
 def _strips(block: Block, columns: int, width: int, across: int) -> list[Image.Image]:
-    heading = Image.new("RGB", (across, _GAP + _HEADING + _LEADING), _PAPER)
-    written = fitted(block.heading, _HEADING, across - 2 * _GAP)
-    font = lettering(_HEADING, written)
-    ImageDraw.Draw(heading).text((_GAP, _GAP), written, _INK, font)
+    lines = wrapped(block.heading, _HEADING, across - 2 * _GAP)
+    heading = Image.new("RGB", (across, _GAP + len(lines) * (_HEADING + _LEADING)), _PAPER)
+    for number, line in enumerate(lines):
+        y = _GAP + number * (_HEADING + _LEADING)
+        ImageDraw.Draw(heading).text((_GAP, y), line, _INK, lettering(_HEADING, line))
     panels = block.panels
     starts = range(0, len(panels), columns)
     return [heading, *(_strip(panels[start : start + columns], width, across) for start in starts)]

@@ -16,8 +16,9 @@ SAID: Mapping[str, str] = {
     "no more. An earlier `layer` has finer maps, of what is less sure to speak of the class. "
     "A cup and an astronaut are none of its classes: it names one all the same.",
     "cifar10-nin": "Its last convolution makes one map of 8x8 a class, whose mean is the score: "
-    "`cam` is that map, with nothing left out. A cup and an astronaut are none of its classes: it "
-    "names one all the same.",
+    "`cam` is that map, with nothing left out. It is the mean of the picture's and of its mirror "
+    "image's, turned back, which is twice the work and worth half a point: without it 89.57 % are "
+    "right. A cup and an astronaut are none of its classes: it names one all the same.",
     "adult-mlp": "A category is a number that is looked up, so its gradient is zero whatever it "
     "means: `gradient` and `integrated_gradients` speak of the six numbers alone; `occlusion` and "
     "`lime` of all fourteen. Occlusion covers by 0, an age and a census weight that nobody has: "

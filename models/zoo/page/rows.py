@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from candor.client.asking import Rows
-from zoo import photos64, sst2
 from zoo.data import required
 from zoo.model import Model
-from zoo.sets.samples import Array, DataSet, Samples
+from zoo.sets import photos64
+from zoo.sets.samples import Array, DataSet, Samples, lengths
+from zoo.sets.sst2 import SST2, unescape
 from zoo.table import TABLE
 
 _AT_ONCE = 50
@@ -84,9 +85,9 @@ def _loaded(name: str, root: Path) -> Split:
     if name == "photos":
         photos = photos64.load_validation(root)
         return Split("images", list(photos.inputs.transpose(0, 2, 3, 1)), photos.classes)
-    if name.startswith("sentences"):
-        return _sentences(root)
     model = TABLE[name]
+    if model.data is SST2:
+        return _sentences(root)
     samples = _test_rows(model.data, root)
     if model.section.get("kind") == "image":
         pixels = samples.inputs.transpose(0, 2, 3, 1)
@@ -105,7 +106,7 @@ def _sentences(root: Path) -> Split:
     """The sentences as people type them: the server cuts them itself."""
     lines = required(root, "text/stsa.binary.test").read_text(encoding="utf-8").splitlines()
     pairs = [line.split(" ", 1) for line in lines if line]
-    texts = [sst2.unescape(text) for _, text in pairs]
+    texts = [unescape(text) for _, text in pairs]
     return Split("texts", texts, np.array([int(k) for k, _ in pairs], np.int64))
 
 
@@ -114,6 +115,4 @@ def _tensors(model: Model, samples: Samples) -> list[Array]:
     rows = samples.inputs.astype(np.float32)
     if not model.ragged:
         return list(rows)
-    there = np.any(rows.reshape(*rows.shape[:2], -1) != 0, axis=2)
-    ends = rows.shape[1] - there[:, ::-1].argmax(axis=1)
-    return [row[:end] for row, end in zip(rows, ends, strict=True)]
+    return [row[:end] for row, end in zip(rows, lengths(rows), strict=True)]

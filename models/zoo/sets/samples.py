@@ -46,6 +46,7 @@ class DataSet:
         facts: lines for the card: size, split, what is particular about this copy.
         citation: of the set.
         licence: of the set, and so of weights made from it.
+        develop: the split on which a run's epoch is chosen; empty: the source has none for it.
     """
 
     title: str
@@ -54,6 +55,7 @@ class DataSet:
     facts: Sequence[str]
     citation: str
     licence: str
+    develop: str = ""
 
 
 def hold_out(samples: Samples, count: int, seed: int) -> tuple[Samples, Samples]:
@@ -70,6 +72,13 @@ def hold_out(samples: Samples, count: int, seed: int) -> tuple[Samples, Samples]
     held = np.sort(np.concatenate(chosen)).astype(np.int64)
     rest = np.setdiff1d(np.arange(len(samples)), held).astype(np.int64)
     return samples.take(rest), samples.take(held)
+
+
+def lengths(inputs: Array) -> NDArray[np.int64]:
+    """Return how many steps of each row [n, t, ...] come before the zero steps that fill it up."""
+    there = np.any(inputs.reshape(*inputs.shape[:2], -1) != 0, axis=2)
+    ends: NDArray[np.int64] = inputs.shape[1] - there[:, ::-1].argmax(axis=1)
+    return ends
 
 
 def stack_series(rows: Sequence[Array]) -> NDArray[np.float32]:

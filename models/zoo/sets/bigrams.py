@@ -8,8 +8,8 @@ from pathlib import Path
 from sklearn.feature_extraction.text import CountVectorizer  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
-from zoo import sst2
 from zoo.model import Scores
+from zoo.sets.sst2 import read_split, read_train
 
 
 def bigram_baseline(root: Path) -> Scores:
@@ -17,8 +17,8 @@ def bigram_baseline(root: Path) -> Scores:
 
     Its one setting, C, is chosen on the development split like the network's epoch.
     """
-    train_split = sst2.load_train(root, "binary")
-    dev, test = (sst2.load_split(root, "binary", name) for name in ("dev", "test"))
+    train_split = read_train(root, "binary")
+    dev, test = (read_split(root, "binary", name) for name in ("dev", "test"))
     counts = CountVectorizer(analyzer=_words_and_pairs, binary=True)
     x = counts.fit_transform(train_split.tokens)
     x_dev, x_test = counts.transform(dev.tokens), counts.transform(test.tokens)
