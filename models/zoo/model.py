@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +22,7 @@ Scores = Mapping[str, float]
 """What was scored -> its score; a share, or an error where the task measures one."""
 
 
-def _nothing(_: Path) -> Scores:
-    return {}
-
-
-def _none(_: Path) -> Mapping[str, str]:
+def _nothing(_: Path) -> dict[str, Any]:
     return {}
 
 
@@ -72,7 +69,7 @@ class Model:
     names: Mapping[str, Callable[[ModelProto], str]] = field(default_factory=dict)
     ragged: bool = False
     baselines: Callable[[Path], Scores] = _nothing
-    files: Callable[[Path], Mapping[str, str]] = _none
+    files: Callable[[Path], Mapping[str, str]] = _nothing
     statistics: Callable[[Samples], Mapping[str, Table]] | None = None
     seeds: int = 3
     served: bool = True
