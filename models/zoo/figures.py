@@ -121,7 +121,7 @@ def rows_of(figures: Figures) -> list[Row]:
         rows.append((seen, written(figures.trained)))
     if figures.held_out is not None:
         rows.append((f"{what}, {figures.chosen_on}, the epoch's choice", written(figures.held_out)))
-    taken = f"{figures.epoch:.3g}" + (f" of {figures.epochs}" if figures.epochs else "")
+    taken = f"{round(figures.epoch, 1):g}" + (f" of {figures.epochs}" if figures.epochs else "")
     unfinished = "" if figures.ended else ", of a run that has not come to its end"
     passes = figures.epoch or figures.epochs or not figures.ended
     return [
