@@ -23,6 +23,9 @@ SAID: Mapping[str, str] = {
     "means: `gradient` and `integrated_gradients` speak of the six numbers alone; `occlusion` and "
     "`lime` of all fourteen. Occlusion covers by 0, an age and a census weight that nobody has: "
     "set `baseline`, or prefer `lime`, before you read much into those two.",
+    "ecg200-fcn": "Fitted to its 100 training rows until nothing was left to learn, it is all but "
+    "sure of every row, of those that it gets wrong too: explain the score, as here; the "
+    "probability hardly moves, and LIME's record warns of that.",
     "spoken-digits-tdnn": "The slope of a logarithm is steepest where there is next to no sound: "
     "`gradient` lights up in pauses. `cam`, `occlusion` and `lime` find the sounds. A frame of "
     "`cam` is drawn where its share of the recording is; at the ends, where frames reach 30 ms "
