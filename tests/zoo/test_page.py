@@ -294,6 +294,22 @@ def test_tensors_of_unlike_length_are_sent_apart():
     assert split.ask(batches[0])["tensors"]["x"].shape == (2, 3)
 
 
+def test_a_heading_that_is_too_long_is_wrapped_and_not_cut():
+    panels = [Panel("grad_cam", "", Image.new("RGB", (80, 40)))]
+    heights = [
+        lay_out([Block(heading, panels)], columns=2, width=80).height
+        for heading in ("short", "so long that it takes two lines", "so long " * 9)
+    ]
+    assert heights[0] < heights[1] < heights[2]
+
+
+def test_a_card_counts_epochs_in_whole_numbers():
+    trained = figures.read_figures(CARDS / "cifar10-study-half")
+    long = dict(figures.rows_of(replace(trained, epoch=2000, epochs=2000)))
+    assert long["epoch taken"] == "2000 of 2000"
+    assert dict(figures.rows_of(replace(trained, epoch=25.66, epochs=0)))["epoch taken"] == "25.7"
+
+
 def test_the_study_tells_errors_out_of_the_figures_and_what_is_not_trained_yet(tmp_path):
     trained = figures.read_figures(CARDS / "cifar10-study-half")
     half = replace(

@@ -29,14 +29,17 @@ LIMITS = (
 
 def mirrored_and_shifted(x: Tensor, rng: torch.Generator) -> Tensor:
     """Mirror half of the pictures and move each by up to four pixels."""
-    shifted = augment.shift(augment.mirror(x, rng), 4, rng)
-    return shifted.contiguous(memory_format=torch.channels_last)
+    return _mirrored_and_moved(x, 4, rng)
 
 
 def mirrored_and_nudged(x: Tensor, rng: torch.Generator) -> Tensor:
     """Mirror half of the pictures and move each by up to two pixels."""
-    nudged = augment.shift(augment.mirror(x, rng), 2, rng)
-    return nudged.contiguous(memory_format=torch.channels_last)
+    return _mirrored_and_moved(x, 2, rng)
+
+
+def _mirrored_and_moved(x: Tensor, most: int, rng: torch.Generator) -> Tensor:
+    moved = augment.shift(augment.mirror(x, rng), most, rng)
+    return moved.contiguous(memory_format=torch.channels_last)
 
 
 def mirrored_and_cut(x: Tensor, rng: torch.Generator) -> Tensor:
