@@ -26,13 +26,13 @@ def gray():
     return Samples(pixels[:, None], bunch.target.astype(np.int64))
 
 
-def colour():
-    """Tiles of 32x32 of two photographs; the class is the photograph."""
-    rows, classes = [], []
+def colour(side):
+    """Square tiles of two photographs; the class is the photograph."""
+    rows, classes, n = [], [], 384 // side
     for k, picture in enumerate((photographs.astronaut(), photographs.coffee())):
-        tiles = picture[:384, :384].reshape(12, 32, 12, 32, 3).transpose(0, 2, 4, 1, 3)
-        rows.append(tiles.reshape(-1, 3, 32, 32))
-        classes += [k] * 144
+        tiles = picture[:384, :384].reshape(n, side, n, side, 3).transpose(0, 2, 4, 1, 3)
+        rows.append(tiles.reshape(-1, 3, side, side))
+        classes += [k] * n**2
     return Samples(np.concatenate(rows), np.array(classes, np.int64))
 
 
@@ -75,7 +75,8 @@ def rows_for(model):
 _ROWS = {
     "MNIST": gray,
     "Fashion-MNIST": gray,
-    "CIFAR-10": colour,
+    "photos64": lambda: colour(64),
+    "CIFAR-10": lambda: colour(32),
     "JapaneseVowels": lambda: waves(12, 9, 7, 29),
     "ECG200": lambda: waves(1, 2, 96, 96),
     "GunPoint": lambda: waves(1, 2, 150, 150),

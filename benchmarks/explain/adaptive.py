@@ -26,9 +26,9 @@ from candor.explain.question import Question
 from candor.explain.subject import Subject
 from candor.result import Array, Attribution
 from zoo.data import required
+from zoo.families.photos import MEAN, STD
 from zoo.model import normalised
-from zoo.sets.photos64 import load_validation
-from zoo.train_photos import MEAN, STD
+from zoo.sets.photos64 import PHOTOS64
 
 __all__ = ["SETS", "Pictured", "leading", "main", "pictured"]
 
@@ -98,7 +98,7 @@ def pictured(name: str, n_pictures: int) -> Pictured:
 
 
 def _photos64(root: Path, n_pictures: int) -> Pictured:
-    pixels = load_validation(root).inputs
+    pixels = PHOTOS64.load(root, PHOTOS64.measured).inputs
     chosen = np.random.default_rng(0).choice(len(pixels), n_pictures, replace=False)
     found = normalised(torch.from_numpy(pixels[chosen]).float() / 255, MEAN, STD)
     return Pictured(network("photos"), found.contiguous().numpy())

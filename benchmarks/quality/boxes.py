@@ -43,7 +43,7 @@ class Boxed(NamedTuple):
 
 def photographs(root: Path, subject: Subject, count: int, seed: int) -> list[Boxed]:
     """Validation pictures that the model gets right, whose box covers at most half of them."""
-    photos = photos64.load_validation(root)
+    photos = photos64.load(root, "validation")
     inside = _validation_boxes(root)
     found: list[Boxed] = []
     for at in np.random.default_rng(seed).permutation(len(photos)):
@@ -61,7 +61,7 @@ def mosaics(root: Path, subject: Subject, count: int, seed: int) -> list[Boxed]:
 
     Every tile is a whole picture at half its size; the model got each of them right at full size.
     """
-    photos = photos64.load_validation(root)
+    photos = photos64.load(root, "validation")
     rng = np.random.default_rng(seed)
     order = [int(at) for at in rng.permutation(len(photos))]
     right = (
@@ -129,7 +129,7 @@ def _lenient() -> Iterator[None]:
 
 
 def _validation_boxes(root: Path) -> list[Array]:
-    """Where the object is in each validation picture, in the order of `load_validation`."""
+    """Where the object is in each validation picture, in the order of `photos64.load`."""
     with tarfile.open(required(root, f"{photos64.FOLDER}/val.tar.gz")) as tar:
         text = _bytes(tar, "val/val_annotations.txt").decode()
         rows = {row[0]: row[2:] for row in (line.split("\t") for line in text.splitlines()) if row}

@@ -24,7 +24,8 @@ class Run:
     """One seed: what was fitted, its ONNX file, and what that answers.
 
     Attributes:
-        compared: on the test split.
+        compared: on the split that is measured.
+        others: what else was measured there.
         trained: score on rows that it was trained on, as they are; None: not measured.
         n_trained: how many these are.
     """
@@ -33,6 +34,7 @@ class Run:
     fitted: Fitted
     exported: ModelProto
     compared: Compared
+    others: Mapping[str, float] = field(default_factory=dict)
     trained: float | None = None
     n_trained: int = 0
 
@@ -55,9 +57,7 @@ class Figures:
         difference: the largest between the outputs of ONNX and torch, first seed.
         parameters, bytes, opset: of the file.
         seconds: of the first seed's training.
-        clock: that they were counted by.
-        epoch, epochs: taken, and of how many; `epochs` 0: time was the budget; both 0: there are
-            no epochs.
+        epoch, epochs: taken, and of how many; 0: there are none.
         machines: that the first seed was trained on.
     """
 
@@ -76,7 +76,6 @@ class Figures:
     bytes: int
     opset: int
     seconds: float
-    clock: str = "CPU time"
     epoch: float
     epochs: int
     machines: Sequence[Machine]
@@ -130,7 +129,7 @@ def rows_of(figures: Figures) -> list[Row]:
         (f"largest difference ONNX to torch, {split}", f"{figures.difference:.1e}"),
         ("parameters", f"{figures.parameters:,}"),
         ("file", f"{figures.bytes:,} bytes, opset {figures.opset}"),
-        ("training", f"{figures.seconds:.0f} s of {figures.clock}, seed 0"),
+        ("training", f"{figures.seconds:.0f} s of CPU time, seed 0"),
         *([("epoch taken", f"{taken}{unfinished}")] if passes else []),
         ("hardware", "; then ".join(map(said, figures.machines))),
     ]
@@ -165,7 +164,7 @@ def figures_of(
         measure: a key of `MEASURES`.
         split: that they were scored on.
         chosen_on: what the epoch was chosen on; "": it was not.
-        epochs: of a run; 0: time was its budget, or there are none.
+        epochs: of a run; 0: there are none.
     """
     first = runs[0]
     scores = [first, *(run for run in runs[1:] if run.fitted.finished and first.fitted.finished)]

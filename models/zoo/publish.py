@@ -18,10 +18,10 @@ from zoo.fold import fold_norms
 from zoo.manifest import Table, write_manifest
 from zoo.model import Model
 from zoo.progress import say
-from zoo.recipe import CLIP, LAST, RECONSTRUCT, Change
+from zoo.recipe import CLIP, RECONSTRUCT, Change
 from zoo.sets.samples import Samples
 from zoo.tidy import name_value
-from zoo.trainer import score
+from zoo.trainer import others, score
 
 
 def export(model: Model, net: nn.Module) -> ModelProto:
@@ -36,21 +36,23 @@ def export(model: Model, net: nn.Module) -> ModelProto:
 def export_seed(
     model: Model, fitted: Fitted, seed: int, test: Samples, trained: Samples | None = None
 ) -> Run:
-    """Export a seed's network and compare it with torch on the test split.
+    """Export a seed's network and compare it with torch on the split that is measured.
 
     Args:
         model: of the table.
         fitted: what the seed's run has chosen.
         seed: its number.
-        test: the test split.
+        test: the rows of that split.
         trained: rows that it was trained on, to be scored too.
     """
     exported = export(model, fitted.net)
-    compared = compare(fitted.net, exported, model.work(test))
+    work = model.work(test)
+    compared = compare(fitted.net, exported, work)
+    found = Run(seed, fitted, exported, compared, others=others(compared.outputs, work))
     if trained is None:
-        return Run(seed, fitted, exported, compared)
-    work = model.work(trained)
-    return Run(seed, fitted, exported, compared, score(run(exported, work), work), len(trained))
+        return found
+    seen = model.work(trained)
+    return replace(found, trained=score(run(exported, seen), seen), n_trained=len(trained))
 
 
 def publish(name: str, model: Model, runs: Sequence[Run], root: Path, target: Path) -> None:
@@ -64,9 +66,11 @@ def publish(name: str, model: Model, runs: Sequence[Run], root: Path, target: Pa
         _write_manifest(model, root, target)
         for file, text in model.files(root).items():
             (target / file).write_text(text, encoding="utf-8")
-    figures = figures_of(runs, model.task.measure, "test", _chosen_on(model), model.recipe.epochs)
-    others = {what: counted(found) for what, found in model.baselines(root).items()}
-    write(name, model, replace(figures, others=others), target)
+    split, epochs = model.data.measured, model.recipe.epochs
+    figures = figures_of(runs, model.task.measure, split, _chosen_on(model), epochs)
+    others = {f"{what}, {split} split": found for what, found in runs[0].others.items()}
+    counts = {what: counted(found) for what, found in {**others, **model.baselines(root)}.items()}
+    write(name, model, replace(figures, others=counts), target)
 
 
 def write(name: str, model: Model, figures: Figures, target: Path) -> None:
@@ -110,15 +114,14 @@ def _chosen_on(model: Model) -> str:
 
 
 def _chosen(model: Model) -> str:
+    after = f"the {model.data.measured} split was read once, after."
     if model.data.develop:
-        return "The epoch was chosen on the development split; the test split was read once, after."
+        return f"The epoch was chosen on the development split; {after}"
     if model.recipe.held_out:
-        return (
-            f"The epoch was chosen on {model.recipe.held_out:,} rows held out of the training "
-            "split; the test split was read once, after."
-        )
+        held = f"{model.recipe.held_out:,} rows held out of the training split"
+        return f"The epoch was chosen on {held}; {after}"
     taken = "trained on and the last epoch is taken" if model.recipe.epochs else "fitted at once"
-    return f"All training rows were {taken}: the test split has chosen nothing."
+    return f"All training rows were {taken}: the {model.data.measured} split has chosen nothing."
 
 
 def _steps(model: Model) -> list[str]:
@@ -141,6 +144,10 @@ def _steps(model: Model) -> list[str]:
 def _changes(change: Change | None) -> list[str]:
     if change is None:
         return []
-    last = change.last
-    instead = f"In the last {LAST:.0%} of the steps instead: "
-    return [f"While training: {change.words}.", *([f"{instead}{last.words}."] if last else [])]
+    lines = [f"While training: {change.words}."]
+    while change.then:
+        lines.append(
+            f"In the last {1 - change.until:.0%} of the steps instead: {change.then.words}."
+        )
+        change = change.then
+    return lines

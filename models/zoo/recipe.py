@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -13,8 +13,6 @@ from typing_extensions import override
 
 CLIP = 1.0
 """The norm that the gradients of AdamW's weights have at most."""
-LAST = 0.3
-"""The share of a run that `Change.last` is for."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -24,20 +22,23 @@ class Change:
     Attributes:
         made: (a batch, random numbers) -> the batch as the network sees it in training.
         words: what it does, as a card says it.
-        last: what takes its place in the `LAST` share of the steps; None: nothing does.
+        until: share of a run's steps after which `then` takes its place.
+        then: None: nothing does.
     """
 
     made: Callable[[Tensor, torch.Generator], Tensor]
     words: str
-    last: Change | None = None
+    until: float = 1.0
+    then: Change | None = None
 
     @override
     def __repr__(self) -> str:
-        return f"{self.made.__name__}, then {self.last}" if self.last else self.made.__name__
+        name = self.made.__name__
+        return f"{name} until {self.until:g}, then {self.then}" if self.then else name
 
     def at(self, done: float) -> Change:
         """Return what is made of a batch when this share of the steps is done."""
-        return self.last if self.last and done >= 1 - LAST else self
+        return self.then.at(done) if self.then and done >= self.until else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,13 @@ class Task:
         measure: what the score is called.
         loss: (outputs, what the network saw before augmentation, classes, label smoothing).
         score: (outputs, inputs, classes) -> higher is better; for classifiers the accuracy.
+        others: what else is measured, likewise.
     """
 
     measure: str
     loss: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     score: Callable[[Tensor, Tensor, Tensor], float]
+    others: Mapping[str, Callable[[Tensor, Tensor, Tensor], float]] = field(default_factory=dict)
 
 
 def _class_loss(outputs: Tensor, _: Tensor, classes: Tensor, smoothing: float) -> Tensor:

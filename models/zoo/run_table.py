@@ -32,7 +32,7 @@ def export_and_describe(
         FileNotFoundError: there is none of seed 0.
         ValueError: one is of another recipe than the table's.
     """
-    rows, test = (model.data.load(root, split) for split in ("train", "test"))
+    rows, test = (model.data.load(root, split) for split in ("train", model.data.measured))
     develop = _develop(model, root)
     measured = []
     for seed in range(seeds):

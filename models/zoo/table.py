@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zoo.families import cifar, digits, sentences, series, speech, tables
+from zoo.families import cifar, digits, photos, sentences, series, speech, tables
 from zoo.model import Model
 
 TABLE: Mapping[str, Model] = {
+    **photos.MODELS,
     **digits.MODELS,
     **series.MODELS,
     **sentences.MODELS,

@@ -90,8 +90,8 @@ class Trainer:
         torch.manual_seed(seed * 1_000_000 + self.learner.step)  # for dropout
         self.learner.net.train()
         x = work.prepare(rows.inputs)
+        seen = recipe.change.at(self.done).made(x, rng) if recipe.change else x
         with torch.autocast("cpu", torch.bfloat16, enabled=self.coarse):
-            seen = recipe.change.at(self.done).made(x, rng) if recipe.change else x
             outputs = self.learner.net(seen).float()
         classes = torch.from_numpy(rows.classes)
         loss = work.task.loss(outputs, x, classes, recipe.smoothing)
@@ -130,6 +130,12 @@ def score(outputs: Tensor, work: Work) -> float:
     return work.task.score(
         outputs, work.prepare(work.rows.inputs), torch.from_numpy(work.rows.classes)
     )
+
+
+def others(outputs: Tensor, work: Work) -> dict[str, float]:
+    """Return what else the task measures, likewise."""
+    inputs, classes = work.prepare(work.rows.inputs), torch.from_numpy(work.rows.classes)
+    return {what: found(outputs, inputs, classes) for what, found in work.task.others.items()}
 
 
 def _scale_free(net: nn.Module) -> list[nn.Parameter]:

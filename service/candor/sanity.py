@@ -18,8 +18,9 @@ class MethodSanity:
     Attributes:
         method: its name.
         options: with which it was asked.
-        rank_correlation: Spearman's, of the maps' magnitudes, mean over the inputs; one number for
-            each stage; None where most maps show no place, so that there is nothing to compare.
+        rank_correlation: Spearman's, of the maps' magnitudes, mean over the inputs and draws; one
+            number for each stage; None where most maps show no place, so that there is nothing to
+            compare.
         structural_similarity: of the same; None where it was not measured (no images).
         verdict: `passes` where the maps of the last stage, all weights random, are others.
         why: of a verdict that is not `passes`.
@@ -46,6 +47,7 @@ class Sanity:
         limit: correlation up to which a method passes.
         stages: the layer down to which weights were shuffled, from the output on.
         methods: one each.
+        n_draws: of all weights, whose mean is the last stage's; the stages before it have one.
     """
 
     model_digest: str
@@ -56,3 +58,4 @@ class Sanity:
     limit: float
     stages: tuple[str, ...]
     methods: tuple[MethodSanity, ...]
+    n_draws: int = 1

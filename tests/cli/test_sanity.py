@@ -1,6 +1,7 @@
 """The randomisation test, run as a person runs it, on networks whose verdict is known."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_the_result_is_shown_with_the_model_and_said_to_be_of_another_file(
     method = MethodSanity("gradient", {"reduction": "abs"}, (0.25, None), None, "passes")
     with running(tmp_path, repository) as server, Client(server.grpc_target) as client:
         digest = client.model("seeing").id.digest
-        own = Sanity(digest, "0.1", 7, "random rows", 4, 0.5, ("y", "a"), (method,))
+        own = Sanity(digest, "0.1", 7, "random rows", 4, 0.5, ("y", "a"), (method,), 5)
         write_sanity(own, folder)
         model = client.model("seeing")
         assert (model.sanity, model.sanity_stale) == (own, False)
@@ -100,10 +101,14 @@ def test_the_result_is_shown_with_the_model_and_said_to_be_of_another_file(
 
 def test_what_was_asked_is_kept_and_read_back(tmp_path: Path):
     method = MethodSanity("cam", {"layer": "a"}, (0.5,), (0.1,), "undecided", "flat")
-    sanity = Sanity("d" * 64, "1.0", 3, "rows", 2, 0.5, ("head",), (method,))
-    write_sanity(sanity, tmp_path)
+    sanity = Sanity("d" * 64, "1.0", 3, "rows", 2, 0.5, ("head",), (method,), 4)
+    file = write_sanity(sanity, tmp_path)
     assert read_sanity(tmp_path) == sanity
     assert read_sanity(tmp_path / "nowhere") is None
+    earlier = json.loads(file.read_text())
+    del earlier["n_draws"]  # as candor wrote it when there was one draw
+    file.write_text(json.dumps(earlier))
+    assert read_sanity(tmp_path) == replace(sanity, n_draws=1)
 
 
 def test_own_rows_and_fewer_stages_are_taken_and_nothing_is_written_unless_wanted(tmp_path: Path):
@@ -125,10 +130,32 @@ def test_own_rows_and_fewer_stages_are_taken_and_nothing_is_written_unless_wante
     assert read_sanity(photos) == before
 
 
+def test_the_last_stage_is_the_mean_over_draws_and_the_stages_before_it_have_one(
+    repository: Path,
+):
+    def found(seed: int, draws: int) -> np.ndarray:
+        told = candor(
+            "sanity", str(repository / "seeing" / "1"), "--input", str(repository / "rows.npy"),
+            "--no-keep", "--seed", str(seed), "--draws", str(draws), "--json",
+        ).stdout  # fmt: skip
+        assert json.loads(told)["n_draws"] == draws
+        return np.array([each["rank_correlation"] for each in json.loads(told)["methods"]])
+
+    np.save(repository / "rows.npy", np.random.default_rng(0).random((2, 200), np.float32))
+    one, two, three = (found(seed, 1) for seed in (5, 6, 7))
+    together = found(5, 3)
+    assert (np.ptp([one, two, three], axis=0)[:, -1] > 0.001).any()
+    np.testing.assert_allclose(
+        together[:, -1], np.mean([one, two, three], axis=0)[:, -1], atol=1e-4
+    )
+    assert (together[:, 0] == one[:, 0]).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         (["nowhere.onnx"], 2, "there is no file"),
+        ([str(REPOSITORY / "photos" / "1"), "--draws", "0"], 2, "whole number from 1"),
         ([str(REPOSITORY / "photos" / "1"), "--input", "nowhere.npy"], 2, "nowhere.npy"),
         ([str(REPOSITORY / "photos" / "1"), "--stages", "0"], 2, "whole number from 1"),
     ],

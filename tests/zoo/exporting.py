@@ -13,7 +13,6 @@ from zoo.export import save
 from zoo.networks.photos import PhotoNet
 from zoo.networks.sentences import Dropout, SentenceNet
 from zoo.publish import export
-from zoo.run_photos import export_photos
 from zoo.table import TABLE
 
 
@@ -24,7 +23,7 @@ def photos():
         for _ in range(3):
             net(torch.randn(16, 3, 64, 64))
     inputs = [torch.rand(n, 3, 64, 64) for n in (1, 2, 5)]
-    return net.eval(), export_photos(net), inputs
+    return net.eval(), export(TABLE["photos"], net), inputs
 
 
 def sentences():

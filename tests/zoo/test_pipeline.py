@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from packaged import gray, texts
+from packaged import gray, rows_for, texts
 from zoo.compare import compare
 from zoo.families.sentences import DROPOUT
 from zoo.figures import read_figures
@@ -160,7 +160,16 @@ def of_sentences():
     return Trainer(SentenceNet(40, 6, 5, DROPOUT), model.work(rows), recipe, seed=0)
 
 
-@pytest.mark.parametrize("trainer", [of_pictures, of_sentences])
+def of_photographs():
+    """Those of 32 pixels, then of 48, then of 64; Muon, and bfloat16 where there are units."""
+    model = TABLE["photos"]
+    rows = rows_for(model).take(np.arange(24))
+    torch.manual_seed(0)
+    recipe = replace(model.recipe, epochs=3, batch=4)
+    return Trainer(model.network(rows), model.work(rows), recipe, seed=0)
+
+
+@pytest.mark.parametrize("trainer", [of_pictures, of_sentences, of_photographs])
 @pytest.mark.parametrize("after", [3, 7])
 def test_an_interrupted_run_ends_as_one_that_was_not(trainer, after, tmp_path):
     whole = trainer()

@@ -10,18 +10,13 @@ from torch import nn
 from packaged import texts
 from zoo import augment
 from zoo.fold import fold_norms
-from zoo.learner import write_state
 from zoo.model import unpadded
 from zoo.muon import orthogonalise
 from zoo.networks.photos import PhotoNet
-from zoo.recipe import CLASSIFY, Change
-from zoo.recipe import Recipe as TableRecipe
-from zoo.run_photos import work_on
+from zoo.recipe import CLASSIFY, Change, Recipe
 from zoo.sets.samples import Samples, lengths
 from zoo.table import TABLE
-from zoo.train_photos import Recipe, Trainer, settle
-from zoo.trainer import Trainer as Rows
-from zoo.trainer import Work, predict
+from zoo.trainer import Trainer, Work, others, predict
 
 
 def pictures(n=24):
@@ -74,7 +69,7 @@ def test_whole_pictures_have_the_last_of_a_run_for_network_in_network():
     assert sides == {0.0: 24, 0.69: 24, 0.71: 32, 1.0: 32}
 
 
-def test_a_run_ends_on_what_its_change_has_for_the_last_of_it():
+def test_a_change_is_followed_by_others_from_their_shares_of_the_steps_on():
     seen = []
 
     def noted(name):
@@ -84,14 +79,15 @@ def test_a_run_ends_on_what_its_change_has_for_the_last_of_it():
 
         return made
 
-    change = Change(noted("first"), "", last=Change(noted("last"), ""))
+    last = Change(noted("last"), "")
+    change = Change(noted("first"), "", 0.4, Change(noted("second"), "", 0.7, last))
     rows = Samples(np.random.default_rng(0).normal(size=(40, 5, 1)), np.arange(40) % 2)
     net = nn.Sequential(nn.Flatten(), nn.Linear(5, 2))
     work = Work(CLASSIFY, rows, lambda x: torch.from_numpy(x).float())
-    trainer = Rows(net, work, TableRecipe(epochs=2, batch=8, change=change), 0)
+    trainer = Trainer(net, work, Recipe(epochs=2, batch=8, change=change), 0)
     while trainer.epoch() < 2:
         trainer.train_epoch(lambda: None)
-    assert seen == ["first"] * 7 + ["last"] * 3
+    assert seen == ["first"] * 4 + ["second"] * 3 + ["last"] * 3
 
 
 def test_batches_by_length_have_little_padding_and_rows_once():
@@ -100,7 +96,9 @@ def test_batches_by_length_have_little_padding_and_rows_once():
     recipe = replace(TABLE["sentences"].recipe, batch=16)
 
     def batches(epoch, *, by_length=True):
-        trainer = Rows(network, Work(task, rows, unpadded), replace(recipe, by_length=by_length), 0)
+        trainer = Trainer(
+            network, Work(task, rows, unpadded), replace(recipe, by_length=by_length), 0
+        )
         trainer.learner.step = epoch * trainer.steps
         return trainer.order().reshape(-1, 16)
 
@@ -127,30 +125,35 @@ def test_a_grade_in_the_middle_asks_for_a_half_and_the_ends_for_nearly_all():
     assert of(sure, 0) > of(sure, 1) > of(sure, 2) > of(sure, 3) > of(sure, 4)
 
 
-def test_settled_norms_have_the_statistics_of_whole_pictures():
-    net = PhotoNet(4)
-    settled = settle(net, pictures(), seed=0)
-    assert not settled.training
-    norm = settled.stem[0].norm
-    assert not torch.allclose(norm.running_mean, net.stem[0].norm.running_mean)
-    assert int(norm.num_batches_tracked) == 1
+def test_photographs_grow_while_a_run_goes_on_and_stay_as_they_are_lit_and_scaled():
+    photos = TABLE["photos"]
+    rows = photos.prepare(pictures(40).inputs // 2)  # darker than the mean, so that scales show
+    sides = []
+    for done in (0.0, 0.49, 0.51, 0.79, 0.81, 1.0):
+        change = photos.recipe.change.at(done)
+        seen = change.made(rows, torch.Generator().manual_seed(0))
+        sides.append(seen.shape[-1])
+        torch.testing.assert_close(seen.mean((0, 2, 3)), rows.mean((0, 2, 3)), rtol=0, atol=0.05)
+        assert seen.is_contiguous(memory_format=torch.channels_last)
+    assert sides == [32, 32, 48, 48, 64, 64]
+
+
+def test_a_class_among_the_five_likeliest_counts_for_the_top_five():
+    outputs = torch.tensor([[9.0, 8, 7, 6, 5, 4, 3]] * 3)
+    work = TABLE["photos"].work(Samples(pictures(3).inputs, np.array([0, 4, 5])))
+    assert others(outputs, work) == {"top-5": pytest.approx(2 / 3)}
+
+
+def moved(net):
+    """A network whose batch norms have seen something: untrained ones fold to nothing."""
+    with torch.no_grad():
+        net.train()(TABLE["photos"].prepare(pictures().inputs))
+    return net.eval()
 
 
 def test_folding_norms_changes_no_answer():
-    net = settle(PhotoNet(4), pictures(), seed=0)
-    photos = work_on(pictures(4))
+    net = moved(PhotoNet(4))
+    photos = TABLE["photos"].work(pictures(4))
     folded = fold_norms(net)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
     torch.testing.assert_close(predict(folded, photos), predict(net, photos))
-
-
-def test_interrupted_run_goes_on_where_it_stopped(tmp_path):
-    recipe = Recipe(minutes=1000, batch=8)
-    trainer = Trainer(recipe)
-    trainer.train_steps(pictures(), 2)
-    before, after = trainer.learner, Trainer(recipe).learner
-    write_state(before.state(), tmp_path / "run.pt")
-    after.restore(torch.load(tmp_path / "run.pt", weights_only=True))
-    assert (after.step, after.seconds) == (2, before.seconds)
-    for ours, theirs in zip(after.net.parameters(), before.net.parameters(), strict=True):
-        assert torch.equal(ours, theirs)

@@ -14,7 +14,8 @@ import numpy as np
 from candor.client.asking import Rows
 from zoo.data import required
 from zoo.model import Model
-from zoo.sets import photos64
+from zoo.sets.adult import ADULT
+from zoo.sets.photos64 import PHOTOS64
 from zoo.sets.samples import Array, DataSet, Samples, lengths
 from zoo.sets.sst2 import SST2, unescape
 from zoo.table import TABLE
@@ -23,10 +24,10 @@ _AT_ONCE = 50
 _SEED = 0
 _OFFICIAL = "official test split"
 _ORIGINS: Mapping[str, str] = {
-    "photos": "validation split",
-    "adult-mlp": "a fifth, drawn by us",
+    PHOTOS64.title: "validation split",
+    ADULT.title: "a fifth, drawn by us",
 }
-"""Of what is measured where that is no official test split."""
+"""Of the sets whose measured rows are no official test split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +74,19 @@ class Split:
 
 
 def load_split(name: str, root: Path) -> Split:
-    """Read the test split of a model.
+    """Read the rows that a model is measured on.
 
     Raises:
         MissingDataError: a file is not under `root`.
     """
-    return replace(_loaded(name, root), origin=_ORIGINS.get(name, _OFFICIAL))
-
-
-def _loaded(name: str, root: Path) -> Split:
-    if name == "photos":
-        photos = photos64.load_validation(root)
-        return Split("images", list(photos.inputs.transpose(0, 2, 3, 1)), photos.classes)
     model = TABLE[name]
+    return replace(_loaded(model, root), origin=_ORIGINS.get(model.data.title, _OFFICIAL))
+
+
+def _loaded(model: Model, root: Path) -> Split:
     if model.data is SST2:
         return _sentences(root)
-    samples = _test_rows(model.data, root)
+    samples = _measured_rows(model.data, root)
     if model.section.get("kind") == "image":
         pixels = samples.inputs.transpose(0, 2, 3, 1)
         rows = list(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
@@ -97,9 +95,9 @@ def _loaded(name: str, root: Path) -> Split:
 
 
 @lru_cache(maxsize=1)
-def _test_rows(data: DataSet, root: Path) -> Samples:
-    """Several models are tested on one set, which takes seconds to decode."""
-    return data.load(root, "test")
+def _measured_rows(data: DataSet, root: Path) -> Samples:
+    """Several models are measured on one set, which takes seconds to decode."""
+    return data.load(root, data.measured)
 
 
 def _sentences(root: Path) -> Split:

@@ -37,15 +37,17 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """A set with a training and a test split.
+    """A set with a training split, and one that a trained network is measured on, once.
 
     Attributes:
         title: as a card names it.
         labels: of the classes, in order.
-        load: (root of the data, "train" or "test") -> rows.
+        load: (root of the data, "train", `measured` or `develop`) -> rows.
         facts: lines for the card: size, split, what is particular about this copy.
         citation: of the set.
         licence: of the set, and so of weights made from it.
+        measured: the split that scores are of; another where the source's test split has no
+            public classes.
         develop: the split on which a run's epoch is chosen; empty: the source has none for it.
     """
 
@@ -55,6 +57,7 @@ class DataSet:
     facts: Sequence[str]
     citation: str
     licence: str
+    measured: str = "test"
     develop: str = ""
 
 

@@ -32,7 +32,7 @@ from candor.cli.local import (
     open_model,
     sole_input,
 )
-from candor.cli.sanity_run import Inputs, sanity_test
+from candor.cli.sanity_run import Cascade, Inputs, sanity_test
 from candor.errors import InvalidInput
 from candor.explain.tabular import draw_records, typical_record
 from candor.result import Array, Images, Payload, Texts
@@ -65,6 +65,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--stages", type=_count, default=8, metavar="N",
         help="at most how many steps from the last layer's weights to all (8)",
     )  # fmt: skip
+    parser.add_argument(
+        "--draws", type=_count, default=5, metavar="N",
+        help="how often all weights are drawn for the last step, whose mean decides (5)",
+    )  # fmt: skip
     parser.add_argument("--no-keep", action="store_true", help="do not write sanity.json")
     add_size_argument(parser)
 
@@ -77,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
     stderr = Console(stderr=True)
     with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         task = bar.add_task("maps", total=None)
-        steps = sanity_test(file, model, inputs, load_file, n_stages=args.stages, seed=seed)
+        cascade = Cascade(args.stages, args.draws, seed)
+        steps = sanity_test(file, model, inputs, load_file, cascade)
         sanity = _told(steps, lambda done, n: bar.update(task, completed=done, total=n))
     kept = None if args.no_keep else write_sanity(sanity, file.path.parent)
     if args.json:
@@ -160,6 +165,8 @@ def _print(sanity: Sanity, name: Path, kept: Path | None) -> None:
     console.print("rank correlation with the model's own map, the weights random down to")
     for number, stage in enumerate(sanity.stages, 1):
         console.print(f"  {number}  {escape(stage)}", soft_wrap=True)
+    if sanity.n_draws > 1:
+        console.print(f"the last is the mean over {sanity.n_draws} draws of all weights")
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("method", no_wrap=True)
     for heading in (*map(str, range(1, len(sanity.stages) + 1)), "verdict"):

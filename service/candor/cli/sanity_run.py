@@ -3,7 +3,8 @@
 The weights are shuffled from the output downwards, a stage after the other, and each stage's maps
 are compared with those of the model itself, for the class that the model itself puts first. Maps
 that stay the same come from the input or the architecture. Source: Adebayo et al. 2018, section 3
-(cascading randomisation), arXiv:1810.03292.
+(cascading randomisation), arXiv:1810.03292. The last stage, which decides, is the mean over several
+draws of all weights: maps of a few cells correlate by chance with those of a single one.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -33,7 +34,7 @@ from candor.runtime.model import Model
 from candor.runtime.randomise import WeightLayer, randomised, weight_layers
 from candor.sanity import MethodSanity, Sanity, Verdict
 
-__all__ = ["LIMIT", "TESTED", "Inputs", "sanity_test", "stages_of"]
+__all__ = ["LIMIT", "TESTED", "Cascade", "Inputs", "sanity_test", "stages_of"]
 
 LIMIT = 0.5
 """Rank correlation with the map of a model that knows nothing, from which a method fails: a quarter
@@ -65,6 +66,21 @@ class Inputs:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """How weights are put at random.
+
+    Attributes:
+        n_stages: at most how many steps there are from the last layer's weights to all.
+        n_draws: of all weights, for the last stage.
+        seed: of the first draw; each has the next.
+    """
+
+    n_stages: int
+    n_draws: int
+    seed: int
+
+
 def stages_of(layers: Sequence[WeightLayer], most: int) -> list[tuple[str, set[str]]]:
     """Which tensors are shuffled at each stage, and the layer that was the last to go.
 
@@ -84,9 +100,7 @@ def sanity_test(
     model: Model,
     inputs: Inputs,
     open_file: Callable[[ModelFile], Model],
-    *,
-    n_stages: int,
-    seed: int,
+    cascade: Cascade,
 ) -> Generator[tuple[int, int], None, Sanity]:
     """Run the test; yields how many maps are done, and of how many.
 
@@ -95,8 +109,7 @@ def sanity_test(
         model: loaded.
         inputs: to explain.
         open_file: loads a model as that one was loaded.
-        n_stages: at most how often weights are shuffled.
-        seed: of the weights.
+        cascade: how its weights are put at random.
 
     Raises:
         Unsupported: there is nothing to shuffle, or no method to test.
@@ -105,9 +118,9 @@ def sanity_test(
     layers = weight_layers(file.proto)
     if not layers:
         raise Unsupported("the file holds no layer with weights, so there is nothing to randomise")
-    stages = stages_of(layers, n_stages)
-    n_rows = len(inputs.rows)
-    progress = ((done, len(asked) * n_rows * (1 + len(stages))) for done in count(1))
+    stages, n_draws, seed = stages_of(layers, cascade.n_stages), cascade.n_draws, cascade.seed
+    n_rows, n_models = len(inputs.rows), len(stages) + n_draws  # with the model itself
+    progress = ((done, len(asked) * n_rows * n_models) for done in count(1))
     scores = [model.subject().predict(row).score[0] for row in inputs.rows]
     questions = [
         Question(row, Target(int(score.argmax())))
@@ -115,11 +128,15 @@ def sanity_test(
     ]
     whole = yield from _maps(model, questions, asked, progress)
     alike: list[list[_Alike]] = [[] for _ in asked]
-    for _, names in stages:
-        changed = open_file(replace(file, proto=randomised(file.proto, names, seed)))
-        maps = yield from _maps(changed, questions, asked, progress)
-        for found, before, after in zip(alike, whole, maps, strict=True):
-            found.append(_compared(before, after, model.kind))
+    for at, (_, names) in enumerate(stages, 1):
+        drawn: list[list[_Alike]] = [[] for _ in asked]
+        for draw in range(n_draws if at == len(stages) else 1):
+            changed = open_file(replace(file, proto=randomised(file.proto, names, seed + draw)))
+            maps = yield from _maps(changed, questions, asked, progress)
+            for each, before, after in zip(drawn, whole, maps, strict=True):
+                each.append(_compared(before, after, model.kind))
+        for found, each in zip(alike, drawn, strict=True):
+            found.append(_over_draws(each))
     return Sanity(
         model_digest=file.digest,
         candor_version=__version__,
@@ -129,6 +146,7 @@ def sanity_test(
         limit=LIMIT,
         stages=tuple(name for name, _ in stages),
         methods=tuple(_result(*each) for each in zip(asked, alike, strict=True)),
+        n_draws=n_draws,
     )
 
 
@@ -187,6 +205,14 @@ def _compared(before: Sequence[Array | None], after: Sequence[Array | None], kin
     ranks = [rank_correlation(a, b) or 0.0 for a, b in pairs]
     fits = kind == "image" and pairs and min(pairs[0][0].shape) >= _WINDOW
     structure = [_structure(a, b) for a, b in pairs] if fits else []
+    return _Alike(_mean(ranks), _mean(structure))
+
+
+def _over_draws(drawn: Sequence[_Alike]) -> _Alike:
+    ranks = [each.ranks for each in drawn if each.ranks is not None]
+    structure = [each.structure for each in drawn if each.structure is not None]
+    if 2 * len(ranks) < len(drawn):  # most draws left no map that shows a place
+        return _Alike(None, None)
     return _Alike(_mean(ranks), _mean(structure))
 
 

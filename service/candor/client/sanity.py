@@ -23,6 +23,7 @@ def read_sanity(message: pb.Sanity) -> Sanity:
         limit=message.limit,
         stages=tuple(message.stages),
         methods=tuple(map(_method, message.methods)),
+        n_draws=message.n_draws or 1,
     )
 
 

@@ -47,6 +47,7 @@ def _sanity(found: Any) -> Sanity:
         limit=_number(found["limit"]) or 0.0,
         stages=tuple(map(_text, found["stages"])),
         methods=tuple(map(_method, found["methods"])),
+        n_draws=_whole(found.get("n_draws", 1)),
     )
 
 

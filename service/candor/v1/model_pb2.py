@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63\x61ndor/v1/model.proto\x12\tcandor.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x13\n\x11ListModelsRequest\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.candor.v1.ModelSummary\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"3\n\x10GetModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.candor.v1.Model\"8\n\x07ModelId\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\x92\x01\n\x0cModelSummary\x12\x1e\n\x02id\x18\x01 \x01(\x0b\x32\x12.candor.v1.ModelId\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.candor.v1.ModelState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x0f\n\x07methods\x18\x06 \x03(\t\"\xa2\x03\n\x05Model\x12\x1e\n\x02id\x18\x01 \x01(\x0b\x32\x12.candor.v1.ModelId\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12%\n\x06inputs\x18\x06 \x03(\x0b\x32\x15.candor.v1.TensorSpec\x12&\n\x07outputs\x18\x07 \x03(\x0b\x32\x15.candor.v1.TensorSpec\x12\x0e\n\x06labels\x18\x08 \x03(\t\x12 \n\x06layers\x18\t \x03(\x0b\x32\x10.candor.v1.Layer\x12\x15\n\rdefault_layer\x18\n \x01(\t\x12)\n\x07methods\x18\x0b \x03(\x0b\x32\x18.candor.v1.MethodSupport\x12\x10\n\x08provider\x18\x0c \x01(\t\x12\x12\n\nactivation\x18\r \x01(\t\x12\x15\n\rpreprocessing\x18\x0e \x01(\x08\x12!\n\x06sanity\x18\x0f \x01(\x0b\x32\x11.candor.v1.Sanity\x12\x18\n\x10\x65xplained_inputs\x18\x10 \x03(\t\"\xbe\x01\n\x06Sanity\x12\r\n\x05stale\x18\x01 \x01(\x08\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61ndor_version\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x03\x12\x0e\n\x06inputs\x18\x05 \x01(\t\x12\x10\n\x08n_inputs\x18\x06 \x01(\x05\x12\r\n\x05limit\x18\x07 \x01(\x01\x12\x0e\n\x06stages\x18\x08 \x03(\t\x12(\n\x07methods\x18\t \x03(\x0b\x32\x17.candor.v1.MethodSanity\"\xb9\x01\n\x0cMethodSanity\x12\x0e\n\x06method\x18\x01 \x01(\t\x12(\n\x07options\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x10rank_correlation\x18\x03 \x03(\x01\x12\x1d\n\x15structural_similarity\x18\x04 \x03(\x01\x12)\n\x07verdict\x18\x05 \x01(\x0e\x32\x18.candor.v1.SanityVerdict\x12\x0b\n\x03why\x18\x06 \x01(\t\";\n\nTensorSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\"$\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\"@\n\rMethodSupport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsupported\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t*w\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x1b\n\x17MODEL_STATE_UNAVAILABLE\x10\x02\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x03*\x82\x01\n\rSanityVerdict\x12\x1e\n\x1aSANITY_VERDICT_UNSPECIFIED\x10\x00\x12\x19\n\x15SANITY_VERDICT_PASSES\x10\x01\x12\x18\n\x14SANITY_VERDICT_FAILS\x10\x02\x12\x1c\n\x18SANITY_VERDICT_UNDECIDED\x10\x03\x32\x9e\x01\n\x0cModelService\x12I\n\nListModels\x12\x1c.candor.v1.ListModelsRequest\x1a\x1d.candor.v1.ListModelsResponse\x12\x43\n\x08GetModel\x12\x1a.candor.v1.GetModelRequest\x1a\x1b.candor.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63\x61ndor/v1/model.proto\x12\tcandor.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x13\n\x11ListModelsRequest\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.candor.v1.ModelSummary\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"3\n\x10GetModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.candor.v1.Model\"8\n\x07ModelId\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\x92\x01\n\x0cModelSummary\x12\x1e\n\x02id\x18\x01 \x01(\x0b\x32\x12.candor.v1.ModelId\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.candor.v1.ModelState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x0f\n\x07methods\x18\x06 \x03(\t\"\xa2\x03\n\x05Model\x12\x1e\n\x02id\x18\x01 \x01(\x0b\x32\x12.candor.v1.ModelId\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12%\n\x06inputs\x18\x06 \x03(\x0b\x32\x15.candor.v1.TensorSpec\x12&\n\x07outputs\x18\x07 \x03(\x0b\x32\x15.candor.v1.TensorSpec\x12\x0e\n\x06labels\x18\x08 \x03(\t\x12 \n\x06layers\x18\t \x03(\x0b\x32\x10.candor.v1.Layer\x12\x15\n\rdefault_layer\x18\n \x01(\t\x12)\n\x07methods\x18\x0b \x03(\x0b\x32\x18.candor.v1.MethodSupport\x12\x10\n\x08provider\x18\x0c \x01(\t\x12\x12\n\nactivation\x18\r \x01(\t\x12\x15\n\rpreprocessing\x18\x0e \x01(\x08\x12!\n\x06sanity\x18\x0f \x01(\x0b\x32\x11.candor.v1.Sanity\x12\x18\n\x10\x65xplained_inputs\x18\x10 \x03(\t\"\xcf\x01\n\x06Sanity\x12\r\n\x05stale\x18\x01 \x01(\x08\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61ndor_version\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x03\x12\x0e\n\x06inputs\x18\x05 \x01(\t\x12\x10\n\x08n_inputs\x18\x06 \x01(\x05\x12\r\n\x05limit\x18\x07 \x01(\x01\x12\x0e\n\x06stages\x18\x08 \x03(\t\x12(\n\x07methods\x18\t \x03(\x0b\x32\x17.candor.v1.MethodSanity\x12\x0f\n\x07n_draws\x18\n \x01(\x05\"\xb9\x01\n\x0cMethodSanity\x12\x0e\n\x06method\x18\x01 \x01(\t\x12(\n\x07options\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x10rank_correlation\x18\x03 \x03(\x01\x12\x1d\n\x15structural_similarity\x18\x04 \x03(\x01\x12)\n\x07verdict\x18\x05 \x01(\x0e\x32\x18.candor.v1.SanityVerdict\x12\x0b\n\x03why\x18\x06 \x01(\t\";\n\nTensorSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\"$\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\"@\n\rMethodSupport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsupported\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t*w\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x1b\n\x17MODEL_STATE_UNAVAILABLE\x10\x02\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x03*\x82\x01\n\rSanityVerdict\x12\x1e\n\x1aSANITY_VERDICT_UNSPECIFIED\x10\x00\x12\x19\n\x15SANITY_VERDICT_PASSES\x10\x01\x12\x18\n\x14SANITY_VERDICT_FAILS\x10\x02\x12\x1c\n\x18SANITY_VERDICT_UNDECIDED\x10\x03\x32\x9e\x01\n\x0cModelService\x12I\n\nListModels\x12\x1c.candor.v1.ListModelsRequest\x1a\x1d.candor.v1.ListModelsResponse\x12\x43\n\x08GetModel\x12\x1a.candor.v1.GetModelRequest\x1a\x1b.candor.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'candor.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSTATE']._serialized_start=1427
-  _globals['_MODELSTATE']._serialized_end=1546
-  _globals['_SANITYVERDICT']._serialized_start=1549
-  _globals['_SANITYVERDICT']._serialized_end=1679
+  _globals['_MODELSTATE']._serialized_start=1444
+  _globals['_MODELSTATE']._serialized_end=1563
+  _globals['_SANITYVERDICT']._serialized_start=1566
+  _globals['_SANITYVERDICT']._serialized_end=1696
   _globals['_LISTMODELSREQUEST']._serialized_start=66
   _globals['_LISTMODELSREQUEST']._serialized_end=85
   _globals['_LISTMODELSRESPONSE']._serialized_start=87
@@ -51,15 +51,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL']._serialized_start=461
   _globals['_MODEL']._serialized_end=879
   _globals['_SANITY']._serialized_start=882
-  _globals['_SANITY']._serialized_end=1072
-  _globals['_METHODSANITY']._serialized_start=1075
-  _globals['_METHODSANITY']._serialized_end=1260
-  _globals['_TENSORSPEC']._serialized_start=1262
-  _globals['_TENSORSPEC']._serialized_end=1321
-  _globals['_LAYER']._serialized_start=1323
-  _globals['_LAYER']._serialized_end=1359
-  _globals['_METHODSUPPORT']._serialized_start=1361
-  _globals['_METHODSUPPORT']._serialized_end=1425
-  _globals['_MODELSERVICE']._serialized_start=1682
-  _globals['_MODELSERVICE']._serialized_end=1840
+  _globals['_SANITY']._serialized_end=1089
+  _globals['_METHODSANITY']._serialized_start=1092
+  _globals['_METHODSANITY']._serialized_end=1277
+  _globals['_TENSORSPEC']._serialized_start=1279
+  _globals['_TENSORSPEC']._serialized_end=1338
+  _globals['_LAYER']._serialized_start=1340
+  _globals['_LAYER']._serialized_end=1376
+  _globals['_METHODSUPPORT']._serialized_start=1378
+  _globals['_METHODSUPPORT']._serialized_end=1442
+  _globals['_MODELSERVICE']._serialized_start=1699
+  _globals['_MODELSERVICE']._serialized_end=1857
 # @@protoc_insertion_point(module_scope)

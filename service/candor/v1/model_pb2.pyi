@@ -360,6 +360,7 @@ class Sanity(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
+    N_DRAWS_FIELD_NUMBER: _builtins.int
     stale: _builtins.bool
     """Whether another file was tested than the one that is served."""
     model_digest: _builtins.str
@@ -374,6 +375,8 @@ class Sanity(_message.Message):
     """How many inputs were explained."""
     limit: _builtins.float
     """The rank correlation up to which a method passes."""
+    n_draws: _builtins.int
+    """How often all weights were drawn for the last stage, whose figures are the mean; 0 is once."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For each stage the layer down to which the weights were random, from the output on."""
@@ -394,10 +397,11 @@ class Sanity(_message.Message):
         limit: _builtins.float = ...,
         stages: _abc.Iterable[_builtins.str] | None = ...,
         methods: _abc.Iterable[Global___MethodSanity] | None = ...,
+        n_draws: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candor_version", b"candor_version", "inputs", b"inputs", "limit", b"limit", "methods", b"methods", "model_digest", b"model_digest", "n_inputs", b"n_inputs", "seed", b"seed", "stages", b"stages", "stale", b"stale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candor_version", b"candor_version", "inputs", b"inputs", "limit", b"limit", "methods", b"methods", "model_digest", b"model_digest", "n_draws", b"n_draws", "n_inputs", b"n_inputs", "seed", b"seed", "stages", b"stages", "stale", b"stale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

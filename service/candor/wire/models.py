@@ -118,6 +118,7 @@ def _sanity(model: Model) -> pb.Sanity | None:
         limit=found.limit,
         stages=found.stages,
         methods=map(_method_sanity, found.methods),
+        n_draws=found.n_draws,
     )
 
 
