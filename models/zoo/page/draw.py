@@ -29,6 +29,7 @@ from zoo.sets.samples import Array
 
 METHODS = ("cam", "grad_cam", "gradient", "integrated_gradients", "occlusion", "lime")
 _BARS = 8
+_PLURAL = ("sunglasses",)
 _SIDE, _WIDE = 280, 440
 """Widths of drawings: of a picture, three abreast, and of anything else, two abreast."""
 
@@ -95,8 +96,8 @@ def _heading(model: ModelInfo, row: Shown, found: Explanation) -> str:
 
 
 def _named(model: ModelInfo, label: str) -> str:
-    """A thing in a picture has its article."""
-    if not _is_picture(model):
+    """A thing in a picture has its article, where it is one thing."""
+    if not _is_picture(model) or label in _PLURAL:
         return label
     return f"{'an' if label[0].lower() in 'aeio8' else 'a'} {label}"
 
