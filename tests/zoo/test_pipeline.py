@@ -96,6 +96,23 @@ def test_a_seed_that_has_not_come_to_its_end_is_in_no_spread(run, tmp_path):
     assert " of 3, of a run that has not come to its end |" in card
 
 
+def test_what_a_task_measures_beside_is_in_the_card_under_the_name_of_the_split(run, tmp_path):
+    _, model, _, test, fitted = run
+    photos = TABLE["photos"]
+    data = replace(model.data, measured="validation")
+    model = replace(model, task=photos.task, data=data)
+    measured = export_seed(model, fitted, 0, test)
+    publish("quick", model, [measured], tmp_path, tmp_path / "quick")
+    card = (tmp_path / "quick" / "CARD.md").read_text(encoding="utf-8")
+    best = measured.compared.outputs.numpy().argsort(1)[:, -5:]
+    share = np.mean(np.any(best == test.classes[:, None], axis=1))
+    assert measured.compared.score < share < 1
+    assert f"| top-1, validation split (597 rows) | {100 * measured.compared.score:.2f} % |" in card
+    assert f"| top-5, validation split | {100 * share:.2f} % |" in card
+    assert "the validation split" in card
+    assert "test split" not in card
+
+
 def test_a_card_names_the_machines_of_the_run_and_not_the_one_that_writes_it(run, tmp_path):
     folder, model, train, test, _ = run
     there = {"cpu": "Abacus 9", "cores": 3, "threads": 2, "precision": "products in bfloat16"}
