@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 import time
 from shutil import copytree
 
@@ -14,7 +15,7 @@ from serving import REPOSITORY, running
 
 # HTTP/2: what a client begins with, and its settings, which are empty.
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-PING = 6
+HEADERS, PING, GOAWAY = 1, 6, 7
 
 
 @contextlib.contextmanager
@@ -27,7 +28,7 @@ def serving(folder, **settings):
 
 def test_an_aged_connection_is_ended_and_no_call_fails(tmp_path):
     with (
-        serving(tmp_path, max_connection_age_s="1", max_connection_age_grace_s="5") as server,
+        serving(tmp_path, max_connection_age_s="0.2", max_connection_age_grace_s="5") as server,
         grpc.insecure_channel(server.grpc_target) as channel,
         Client(server.grpc_target, attempts=1) as client,
     ):
@@ -41,6 +42,51 @@ def test_an_aged_connection_is_ended_and_no_call_fails(tmp_path):
             assert time.monotonic() - began < 120
         assert watched.code() == grpc.StatusCode.UNAVAILABLE
         assert n_calls > 1
+
+
+def test_a_call_that_no_server_has_seen_is_sent_again_by_a_client_of_one_attempt(tmp_path):
+    rows = {"image": np.zeros([1, 1, 28, 28], np.float32)}
+    with (
+        serving(tmp_path, max_connection_age_s="0") as server,
+        going_away_once(server.grpc_target) as target,
+        Client(target, attempts=1) as client,
+    ):
+        assert client.predict("digits-mlp", tensors=rows).rows
+
+
+@contextlib.contextmanager
+def going_away_once(target):
+    """A server that leaves when the first call has come, and has seen none; then the one behind."""
+    address = target.rpartition(":")[::2]
+
+    def serve(listening):
+        first, _ = listening.accept()
+        with first:
+            first.sendall(HELLO[24:])  # its settings: the line before them is the client's alone
+            said = b""
+            while HEADERS not in kinds(said[24:]) and (part := first.recv(4096)):
+                said += part
+            first.sendall(bytes([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0]) + bytes(8))
+            second, _ = listening.accept()
+        with second, socket.create_connection((address[0], int(address[1]))) as behind:
+            back = threading.Thread(target=pump, args=(behind, second))
+            back.start()
+            pump(second, behind)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(120)
+        serving = threading.Thread(target=serve, args=(listening,))
+        serving.start()
+        yield "{}:{}".format(*listening.getsockname())
+    serving.join()
+
+
+def pump(source, sink):
+    with contextlib.suppress(OSError):
+        while part := source.recv(65536):
+            sink.sendall(part)
+        sink.shutdown(socket.SHUT_WR)
 
 
 def test_a_client_that_answers_nothing_is_hung_up_on(tmp_path):

@@ -85,12 +85,11 @@ def channel_options(attempts: int, tls: Tls | bool = False) -> Sequence[Option]:
         # The server's limit is the one that counts.
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
+        ("grpc.service_config", json.dumps(_service_config(attempts))),
+        # For a single attempt too: gRPC itself sends again what no server has seen, as a call that
+        # begins in the instant when its connection is renewed.
+        ("grpc.per_rpc_retry_buffer_size", _KEPT_BYTES),
     ]
-    options.append(("grpc.service_config", json.dumps(_service_config(attempts))))
-    if attempts > 1:
-        options.append(("grpc.per_rpc_retry_buffer_size", _KEPT_BYTES))
-    else:
-        options.append(("grpc.enable_retries", 0))
     if isinstance(tls, Tls) and tls.server_name:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return options
