@@ -21,7 +21,7 @@ class Choice(TypedDict):
 
     weights: dict[str, Tensor]
     score: float
-    epoch: float
+    epoch: int
     recipe: str
     machines: list[Machine]
 

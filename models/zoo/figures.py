@@ -76,7 +76,7 @@ class Figures:
     bytes: int
     opset: int
     seconds: float
-    epoch: float
+    epoch: int
     epochs: int
     machines: Sequence[Machine]
 
@@ -120,9 +120,8 @@ def rows_of(figures: Figures) -> list[Row]:
         rows.append((seen, written(figures.trained)))
     if figures.held_out is not None:
         rows.append((f"{what}, {figures.chosen_on}, the epoch's choice", written(figures.held_out)))
-    taken = f"{round(figures.epoch, 1):g}" + (f" of {figures.epochs}" if figures.epochs else "")
+    taken = f"{figures.epoch} of {figures.epochs}"
     unfinished = "" if figures.ended else ", of a run that has not come to its end"
-    passes = figures.epoch or figures.epochs or not figures.ended
     return [
         *rows,
         *((name, written(other)) for name, other in figures.others.items()),
@@ -130,7 +129,7 @@ def rows_of(figures: Figures) -> list[Row]:
         ("parameters", f"{figures.parameters:,}"),
         ("file", f"{figures.bytes:,} bytes, opset {figures.opset}"),
         ("training", f"{figures.seconds:.0f} s of CPU time, seed 0"),
-        *([("epoch taken", f"{taken}{unfinished}")] if passes else []),
+        *([("epoch taken", f"{taken}{unfinished}")] if figures.epochs else []),
         ("hardware", "; then ".join(map(said, figures.machines))),
     ]
 

@@ -57,7 +57,7 @@ class Fitted:
 
     net: nn.Module
     score: float
-    epoch: float
+    epoch: int
     seconds: float
     finished: bool
     machines: list[Machine]
