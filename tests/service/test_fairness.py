@@ -17,14 +17,15 @@ import pytest
 from candor.client import Client
 from candor.client.asking import explain_request
 from candor.result import Array
+from candor.v1 import explanation_pb2 as pb
 from service.test_metrics import value
 from serving import Server, running
 from wire.protocol import infer_request
 
 OWN = [("grpc.use_local_subchannel_pool", 1)]
 INFER = "/inference.GRPCInferenceService/ModelInfer"
-EXPLAIN = "/candor.v1.ExplanationService/Explain"
-ENDLESS = [{"lime": {"n_samples": 100_000, "segments": "grid"}}]
+EXPLAIN_STREAM = "/candor.v1.ExplanationService/ExplainStream"
+ENDLESS = ["gradient", {"lime": {"n_samples": 100_000, "segments": "grid"}}]
 SHORT = [{"lime": {"n_samples": 30, "segments": "grid"}}]
 PLACES = 6  # of long explanations: one for the worker, five beside; four of them take turns
 PATIENCE_S = 120.0
@@ -111,20 +112,26 @@ def inflight(server: Server, work_class: str = "bulk") -> float:
 
 
 class Long:
-    """Long explanations on a connection of their own; over when the block ends."""
+    """Long explanations on a connection of their own, in this order; over when the block ends.
+
+    Each comes when the one before it has its place: whoever is told of the gradient has.
+    """
 
     def __init__(self, server: Server, count: int) -> None:
         self._server = server
         self._channel = grpc.insecure_channel(server.grpc_target, options=OWN)
-        self._explain = self._channel.unary_unary(EXPLAIN)
+        self._explain = self._channel.unary_stream(
+            EXPLAIN_STREAM, response_deserializer=pb.ExplainStreamResponse.FromString
+        )
         self._count = count
         self.calls: list[Any] = []
 
     def __enter__(self) -> "Long":
         for _ in range(self._count):
             asked = explain_request("photos", ENDLESS, {"tensors": fresh()})
-            self.calls.append(self._explain.future(asked.SerializeToString()))
-            until(lambda: inflight(self._server) == len(self.calls))
+            request = pb.ExplainStreamRequest(explain=asked)
+            self.calls.append(self._explain(request.SerializeToString()))
+            assert next(self.calls[-1]).progress.method == "gradient"
         return self
 
     def __exit__(self, *_: object) -> None:
