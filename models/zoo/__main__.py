@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from zoo.checkpoint import CheckpointError
 from zoo.data import MissingDataError, data_root
 from zoo.progress import say
 from zoo.run_table import export_and_describe, train
@@ -42,7 +43,7 @@ def served() -> list[str]:
 
 
 def main() -> int:
-    """Run the commands asked for; a missing data set is a message and status 2."""
+    """Run the commands asked for; a missing data set or run is a message and status 2."""
     parser = argparse.ArgumentParser(prog="zoo", description="Train and export candor's models.")
     parser.add_argument("verb", choices=[*VERBS, "list"])
     parser.add_argument(
@@ -60,7 +61,7 @@ def main() -> int:
     try:
         for name in options.models or served():
             VERBS[options.verb](name, options.seeds or TABLE[name].seeds)
-    except MissingDataError as error:
+    except (MissingDataError, CheckpointError) as error:
         sys.stderr.write(f"zoo: {error}\n")
         return 2
     return 0

@@ -12,6 +12,10 @@ from zoo.learner import write_state
 from zoo.machine import Machine
 
 
+class CheckpointError(Exception):
+    """A run cannot be taken up or published; the message says why, and what helps."""
+
+
 class Choice(TypedDict):
     """What a run has chosen.
 
@@ -35,12 +39,13 @@ def read_choice(file: Path, recipe: object) -> Choice:
     """Read what a run has chosen.
 
     Raises:
-        FileNotFoundError: there is no such run.
-        ValueError: the run had another recipe than the one given.
+        CheckpointError: there is no such run, or it had another recipe than the one given.
     """
+    if not file.exists():
+        raise CheckpointError(f"{file} is missing: `zoo train` makes it")
     found: Choice = torch.load(file, weights_only=True)
     if found["recipe"] != repr(recipe):
-        raise ValueError(
+        raise CheckpointError(
             f"{file} is of another recipe than the table's: delete it and the checkpoint beside "
             f"it to begin afresh\n{found['recipe']}\n{recipe!r}"
         )

@@ -80,7 +80,7 @@ def fit(
         develop: the development split; None: the source has none.
 
     Raises:
-        ValueError: a checkpoint there is of another recipe.
+        CheckpointError: there is one of another recipe.
     """
     began = time.process_time()
     trainer, plan = _begin(name, model, train, seed, develop)
@@ -116,8 +116,7 @@ def fitted_so_far(
     """Return what a run, finished or not, has chosen; the arguments are those of `fit`.
 
     Raises:
-        FileNotFoundError: there is no such run.
-        ValueError: it had another recipe.
+        CheckpointError: there is no such run, or it had another recipe.
     """
     trainer, plan = _begin(name, model, train, seed, develop)
     file, chosen = plan.files(runs)

@@ -29,8 +29,7 @@ def export_and_describe(
     """Publish those of the seeds 0 .. seeds - 1 that there are checkpoints of.
 
     Raises:
-        FileNotFoundError: there is none of seed 0.
-        ValueError: one is of another recipe than the table's.
+        CheckpointError: there is none of seed 0, or one is of another recipe than the table's.
     """
     rows, test = (model.data.load(root, split) for split in ("train", model.data.measured))
     develop = _develop(model, root)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from packaged import gray, rows_for, texts
+from zoo.checkpoint import CheckpointError
 from zoo.compare import compare
 from zoo.families.sentences import DROPOUT
 from zoo.figures import read_figures
@@ -160,8 +161,14 @@ def test_a_finished_run_is_not_run_again(run):
 @pytest.mark.parametrize("use", [fit, fitted_so_far])
 def test_a_run_of_another_recipe_is_neither_gone_on_with_nor_published(use, run):
     folder, model, train, _, _ = run
-    with pytest.raises(ValueError, match="another recipe"):
+    with pytest.raises(CheckpointError, match="another recipe"):
         use("quick", replace(model, recipe=replace(QUICK, lr=1e-3)), train, folder, seed=0)
+
+
+def test_what_was_never_trained_is_not_published(run):
+    folder, model, train, _, _ = run
+    with pytest.raises(CheckpointError, match=r"quick-7-chosen\.pt is missing"):
+        fitted_so_far("quick", model, train, folder, seed=7)
 
 
 def of_pictures():
