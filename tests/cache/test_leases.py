@@ -219,15 +219,15 @@ async def test_who_has_time_enough_waits(server):
     hold = threading.Event()
     async with (
         locking_rig(server.url, held(hold)) as one,
-        locking_rig(server.url, LinearModel()) as two,
+        locking_rig(server.url, LinearModel(), lease_s=3600) as two,  # never renewed here
     ):
         await two.engine.explain(explain_request(Lime(n_samples=200, seed=7)), NEVER)
-        asked = lock_asked(two)
+        await until(lambda: lock_asked(two) == 2)  # its release is asked later
         first = asyncio.create_task(one.engine.explain(REQUEST, NEVER))
         await begun(one)
         patient = replace(REQUEST, budget_s=3600)
         second = asyncio.create_task(two.engine.explain(patient, Deadline.after(3600)))
-        await until(lambda: lock_asked(two) > asked)
+        await until(lambda: lock_asked(two) > 2)
         hold.set()
         assert answer(await second).cache == "coalesced"
         assert locks(two) == {"computed": 1, "waited": 1}
