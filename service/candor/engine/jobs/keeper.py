@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from candor.engine.jobs.docket import Docket
 from candor.engine.jobs.memory import Held, Memory
 from candor.engine.jobs.reader import Reader
-from candor.engine.jobs.record import Job
+from candor.engine.jobs.record import Job, JobState
 from candor.engine.jobs.shelf import Shelf
 from candor.engine.jobs.writer import Writer, where
 from candor.errors import Unavailable
@@ -142,13 +142,14 @@ class Keeper:
         while not self._stopping:
             self._news.clear()
             under_way = [held for held in self._memory.under_way() if held.ours]
+            states = [held.job.state for held in under_way]
             steps: list[Step] = []
             # Also to see whether Redis is back, before answers are sealed for it.
             if under_way or not self._well:
                 steps.append(partial(self._docket.beat, server, self.lost_s))
             steps.append(self._write_ended)
             if under_way:
-                steps.append(partial(self._write_under_way, under_way))
+                steps.append(partial(self._write_under_way, under_way, states))
                 steps.append(partial(self._heed, under_way, cancel))
             try:
                 await self._each(steps)
@@ -164,7 +165,12 @@ class Keeper:
         for key in await self._shelf.flagged([where(held) for held in under_way]):
             cancel(key)
 
-    async def _write_under_way(self, under_way: Sequence[Held]) -> None:
+    async def _write_under_way(self, under_way: Sequence[Held], states: Sequence[JobState]) -> None:
+        """Write those that are still in the states that they had when ends were last looked for.
+
+        The others come next time: where one job waits for another's end, that end is written first,
+        so that nobody who finds this server dead takes both for what it died of.
+        """
         records, requests = await self._shelf.refresh([where(held) for held in under_way])
         await self._each(
             partial(
@@ -173,7 +179,8 @@ class Keeper:
                 gone=held.key in records,
                 unasked=held.key in requests,
             )
-            for held in under_way
+            for held, state in zip(under_way, states, strict=True)
+            if held.job.state == state
         )
 
     async def _write_ended(self) -> None:
