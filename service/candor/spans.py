@@ -81,7 +81,10 @@ class Ended:
 
     Attributes:
         code: name of the gRPC status.
+        began_s, handed_s, returned_s, ended_s: when it came, when the engine got it and had
+            answered, when the answer was written.
         stages: seconds by stage as they followed each other, as in the trailing metadata.
+        staged_s: from when they did.
         attributes: what else is known of it.
     """
 
@@ -91,6 +94,7 @@ class Ended:
     returned_s: float
     ended_s: float
     stages: Mapping[str, float]
+    staged_s: float
     attributes: Mapping[str, str | int | float]
 
 

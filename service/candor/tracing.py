@@ -146,7 +146,7 @@ class Tracing:
         if not ended.returned_s:
             return span, 0.0
         self._child(span, "write", ended.returned_s, ended.ended_s)
-        at_s, computing, since_s = ended.handed_s, span, 0.0
+        at_s, computing, since_s = ended.staged_s, span, 0.0
         for stage in _EXPLAINING if "look_up" in ended.stages else ():
             seconds = ended.stages.get(stage, 0.0)
             if stage in _SPANS:

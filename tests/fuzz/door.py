@@ -140,7 +140,7 @@ class Door:
         call = Call(request_id(None), Deadline.after(_PATIENCE_S))
         try:
             with accounted(call, "fuzz", self.frame):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(120):
                     if method.client_streaming:
                         return await self._taken(handler(_one(payload), call))
                     message = await parsed(GetMessageClass(method.input_type), payload, call)

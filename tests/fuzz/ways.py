@@ -31,7 +31,7 @@ from serving import REPOSITORY, ROOT
 __all__ = ["WAYS", "Way", "open_ways"]
 
 _CORPUS = Path(__file__).with_name("corpus")
-_LOAD_S = 60
+_LOAD_S = 300
 
 # An input of each kind of manifest that is committed.
 _SPECS = {

@@ -17,11 +17,11 @@ from secured.conftest import KEYS, MODEL
 from serving import running
 from wire.protocol import get
 
-LONG = [{"lime": {"n_samples": 12_000, "segments": "grid"}}]
+LONG = [{"lime": {"n_samples": 100_000, "segments": "grid"}}]
 
 
-def rows():
-    return {"image": np.random.default_rng().normal(size=(1, 1, 28, 28)).astype(np.float32)}
+def rows(n=1):
+    return {"image": np.random.default_rng().normal(size=(n, 1, 28, 28)).astype(np.float32)}
 
 
 class Balancer:
@@ -234,7 +234,7 @@ def test_what_its_caller_cancels_is_not_tried_again(replicas):
 
     def explain():
         try:
-            client.explain(MODEL, LONG, tensors=rows())
+            client.explain(MODEL, LONG, tensors=rows(32))
         except errors.CandorError as error:
             ends.append(error)
 

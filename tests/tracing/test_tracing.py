@@ -214,6 +214,7 @@ def test_a_caller_over_http_says_its_trace_in_the_header(
         f"{watched.http_url}/v2/models/digits-lenet/infer",
         json={"inputs": [row]},
         headers={"traceparent": header},
+        timeout=60,
     )
     assert answer.status_code == 200
     spans = collector.trace(trace)
@@ -261,9 +262,11 @@ def test_the_environment_says_what_share_is_sampled(tmp_path: Path, collector: C
     with running(tmp_path, environ=environ) as server:
         before = len(collector.spans)
         url = f"{server.http_url}/v2/models/digits-lenet"
-        assert httpx.get(url).status_code == 200
+        assert httpx.get(url, timeout=60).status_code == 200
         trace, _, header = parent()
-        assert httpx.get(url, headers={"traceparent": header}).status_code == 200
+        found = httpx.get(url, headers={"traceparent": header}, timeout=60)
+        assert found.status_code == 200
+        collector.trace(trace)
         assert server.stop() == 0
         assert {span.trace_id.hex() for span in collector.spans[before:]} == {trace}
 
@@ -272,5 +275,6 @@ def test_a_collector_that_is_away_holds_nobody_up(tmp_path: Path) -> None:
     environ = traced(Collector(address="http://127.0.0.1:1"))
     with running(tmp_path, environ=environ) as server:
         for _ in range(20):
-            assert httpx.get(f"{server.http_url}/v2/models/digits-lenet").status_code == 200
+            found = httpx.get(f"{server.http_url}/v2/models/digits-lenet", timeout=60)
+            assert found.status_code == 200
         assert server.stop() == 0  # which waits for a minute at most

@@ -159,7 +159,7 @@ def test_progress_rises_to_the_whole_and_brings_partial_answers(client):
     fractions = [report.fraction for report in limes]
     assert fractions == sorted(fractions)
     assert all(0 <= fraction <= 1 for fraction in fractions)
-    assert len(fractions) > 2
+    assert len(fractions) >= 2
     partial = [report.partial for report in limes if report.partial is not None]
     assert partial
     assert partial[-1].values.shape == (64, 64)

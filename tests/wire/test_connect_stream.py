@@ -149,7 +149,7 @@ def test_the_callers_time_runs_out(web, client):
     assert end["error"]["code"] == "deadline_exceeded"
     # A job goes on, whoever watches it; it is the watching that ends.
     steps = {"integrated_gradients": {"n_steps": 10_000}}
-    job = client.submit("sentences", [steps], texts=["No end."] * 100, cache="bypass")
+    job = client.submit("sentences", [steps], texts=["No end."] * 1000, cache="bypass")
     headers = JSON | {"connect-timeout-ms": "3000"}  # time for a first message, at least
     messages, end = asked(web, WATCH, sealed({"id": job.id}), headers)
     assert messages

@@ -114,7 +114,7 @@ def test_a_budget_leaves_the_map_with_the_figures_that_were_done(client):
         [{"occlusion": {"window": 4, "stride": 2}}],
         tensors={"image": np.random.default_rng().normal(size=(1, 3, 64, 64)).astype(np.float32)},
         trust="full",
-        budget_ms=400,
+        budget_ms=1,
         on_progress=reports.append,
     ).of("occlusion")
     assert not answer.complete

@@ -7,8 +7,9 @@ import pytest
 from candor import errors
 from candor.client import Client
 from candor.client.asking import explain_request
+from candor.v1 import explanation_pb2 as pb
 from serving import running
-from wire.protocol import inflight, until
+from wire.protocol import inflight
 
 LONG = [{"lime": {"n_samples": 100_000, "segments": "grid"}}]
 
@@ -57,12 +58,13 @@ def test_a_picture_with_too_many_pixels_is_refused_with_its_size(client, cat):
 def full(tight):
     """One explanation in the slot and one in the queue: all that there is room for."""
     with grpc.insecure_channel(tight.grpc_target) as channel:
-        explain = channel.unary_unary("/candor.v1.ExplanationService/Explain")
+        explain = channel.unary_stream("/candor.v1.ExplanationService/ExplainStream")
         calls = []  # a call that nobody holds is cancelled
-        for held in (1, 2):
-            question = explain_request("photos", LONG, {"tensors": fresh()}).SerializeToString()
-            calls.append(explain.future(question))
-            until(lambda: inflight(tight) == held)  # noqa: B023
+        for _ in range(2):
+            question = explain_request("photos", LONG, {"tensors": fresh()})
+            asked = pb.ExplainStreamRequest(explain=question)
+            calls.append(explain(asked.SerializeToString()))
+            next(calls[-1])  # it has its place
         yield tight
     # the channel has taken its calls with it
 

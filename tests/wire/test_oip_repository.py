@@ -120,8 +120,9 @@ def test_a_new_version_is_served_once_it_is_loaded_and_requests_meanwhile_are_an
 def test_a_request_in_flight_is_finished_by_the_model_that_is_unloaded(own, explicit):
     parameters = {
         "candor.explain": "lime",
-        "candor.lime.n_samples": 3000,
+        "candor.lime.n_samples": 100_000,
         "candor.lime.segments": "grid",
+        "candor.budget_ms": 8000,
         "candor.cache": "bypass",
     }
     image = np.random.default_rng(1).normal(size=ROW.shape).astype(np.float32)
@@ -134,7 +135,8 @@ def test_a_request_in_flight_is_finished_by_the_model_that_is_unloaded(own, expl
         assert not under_way.done()
         assert index(own)["photos", "1"] == ("UNLOADING", "unloaded")
         answer = pb.ModelInferResponse.FromString(under_way.result(timeout=300))
-        assert answer.parameters["candor.complete"].bool_param
+        assert not answer.parameters["candor.complete"].bool_param
+        assert "candor.lime" in [output.name for output in answer.outputs]
         wait_state(own, "UNAVAILABLE")
     finally:
         load(own, "photos")

@@ -29,9 +29,10 @@ def grown(before, after):
 
 
 def test_a_prediction_counts_once_with_the_time_of_each_step(oip, pixels):
-    before, began = statistics(oip), time.time()
+    before, began, began_ns = statistics(oip), time.time(), time.perf_counter_ns()
     oip.infer(infer_request("photos", image=pixels))
-    after, wall_ns = statistics(oip), (time.time() - began) * 1e9
+    wall_ns = time.perf_counter_ns() - began_ns
+    after = statistics(oip)
     assert after.inference_count - before.inference_count == 2
     assert after.execution_count - before.execution_count == 1
     assert began * 1000 - 1 <= after.last_inference <= time.time() * 1000
@@ -43,8 +44,6 @@ def test_a_prediction_counts_once_with_the_time_of_each_step(oip, pixels):
     spent = sum(growth[step][1] for step in STEPS)
     assert growth["compute_infer"][1] > 0
     assert 0 < spent <= growth["success"][1] <= wall_ns
-    # What is between the steps are hops from thread to loop.
-    assert spent > growth["success"][1] / 4
 
 
 def test_runs_are_told_apart_by_their_rows(oip, pixels):

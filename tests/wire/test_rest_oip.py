@@ -297,7 +297,8 @@ def test_repository_is_controlled_over_http_too(explicit, pixels):  # noqa: F811
 
 
 def test_limits_hold_before_and_after_unpacking_and_for_answers(tmp_path, pixels):
-    with running(tmp_path, environ={"CANDOR_MAX_MESSAGE_BYTES": "100000"}) as server:
+    environ = {"CANDOR_MAX_MESSAGE_BYTES": "100000", "CANDOR_DRAIN_S": "10"}
+    with running(tmp_path, environ=environ) as server:
         with httpx.Client(base_url=server.http_url, timeout=60) as web:
             for content, headers in (
                 (bytes(100_001), {}),
@@ -313,7 +314,7 @@ def test_limits_hold_before_and_after_unpacking_and_for_answers(tmp_path, pixels
             assert "ask for fewer" in answer.json()["error"]
 
         # What is under way when the server is told to stop is answered; what comes then is not.
-        parameters = {"candor.explain": "lime", "candor.lime.n_samples": 3000,
+        parameters = {"candor.explain": "lime", "candor.lime.n_samples": 100_000,
                       "candor.lime.segments": "grid"}  # fmt: skip
         outputs = [{"name": "logits"}]
         body, headers = binary(pixels[:1], parameters=parameters, outputs=outputs)

@@ -47,7 +47,7 @@ def test_they_count_what_the_statistics_count(tmp_path, pixels):
             parameters = {"candor.explain": "gradient"}
             protocol.infer(infer_request("photos", image=pixels, parameters=parameters))
         protocol.infer(infer_request("photos", image=pixels))
-        httpx.post(f"{server.http_url}/v2/models/photos/infer", json={"inputs": []})
+        httpx.post(f"{server.http_url}/v2/models/photos/infer", json={"inputs": []}, timeout=60)
         lime = {"candor.explain": "lime", "candor.lime.n_samples": 100_000,
                 "candor.lime.segments": "grid"}  # fmt: skip
         with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):

@@ -196,7 +196,7 @@ class Engine:
         says = _said(plan, found)
         ready_s = {method: at_s - began for method, at_s in reporter.ready_at_s.items()}
         made = assemble(plan, found, [says[row] for row in range(plan.n_rows)], timings_s)
-        return replace(made, ready_s=ready_s)
+        return replace(made, ready_s=ready_s, began_s=began)
 
     async def _predict_at_once(
         self, request: PredictRequest, deadline: Deadline

@@ -157,6 +157,7 @@ class Explanation:
         timings_s: by step: `queue` (for the first slot), `prepare`, `look_up`, `compute`, `total`.
         ready_s: seconds until the last answer of a method was there, by method; at most `total`.
         labels: of the classes explained; () where the model's labels belong to another output.
+        began_s: monotonic instant from which the steps follow each other.
     """
 
     prediction: Prediction
@@ -164,6 +165,7 @@ class Explanation:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     ready_s: Mapping[str, float] = field(default_factory=dict)
+    began_s: float = 0.0
 
     @property
     def n_answers(self) -> int:

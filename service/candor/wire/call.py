@@ -196,10 +196,13 @@ def _end_trace(call: Call, code: StatusCode, seconds: float, frame: Frame) -> No
         attributes["candor.methods"] = ",".join(call.methods)
     if call.model is not None:
         attributes |= {"candor.model": call.model.name, "candor.version": call.model.version}
+    staged_s = call.handed_s
     if isinstance(call.result, Explanation):
         attributes["candor.cache"] = ",".join(sorted(call.result.statuses))
+        # An answer that was written before has the instant of that.
+        staged_s = max(staged_s, call.result.began_s)
     instants = (call.began_s, call.handed_s, call.returned_s, call.began_s + seconds)
-    frame.tracer.end(call.trace, Ended(code.name, *instants, call.timings_s, attributes))
+    frame.tracer.end(call.trace, Ended(code.name, *instants, call.timings_s, staged_s, attributes))
 
 
 def _log(call: Call, rpc: str, code: StatusCode, seconds: float, frame: Frame) -> None:
