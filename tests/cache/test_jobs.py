@@ -128,7 +128,7 @@ async def test_a_replica_that_stops_leaves_what_it_has_done_and_the_rest_to_othe
 
 
 async def test_jobs_of_a_dead_replica_are_gone_on_with_and_finished_rows_stay(server):
-    async with replicas(server.url, lost_s=2.0) as ((one, built), (other, spare)):
+    async with replicas(server.url) as ((one, built), (other, spare)):
         request, hold = long_request(n_slices=100), standing(built)
         submitted = await ask(one, built, request=request)
         before = await seen(other, lambda job: 0 < job.progress < 1)
@@ -165,13 +165,14 @@ def both_ours(jobs) -> bool:
 
 
 async def dead(jobs):
-    """As if the process had died: it says, writes and looks for nothing any more."""
+    """As if the process had died some time ago: it says, writes and looks for nothing any more."""
     await jobs._heir.stop()
     await jobs._kept.keeper._stop()
+    await jobs._kept.docket.gone(jobs._server)
 
 
 async def test_one_of_many_takes_a_job_over_and_it_is_run_once(server):
-    async with replicas(server.url, n=5, lost_s=3.0) as ((one, built), *others):
+    async with replicas(server.url, n=5) as ((one, built), *others):
         hold = standing(built, after=1)
         for number in range(6):
             request = long_request(seed=number, n_slices=20)
@@ -188,7 +189,7 @@ async def test_one_of_many_takes_a_job_over_and_it_is_run_once(server):
 
 
 async def test_what_two_servers_died_of_is_not_run_a_third_time(server):
-    async with replicas(server.url, n=3, lost_s=2.0, slots=2) as replica:
+    async with replicas(server.url, n=3, slots=2) as replica:
         (one, built), (two, also), (three, spare) = replica
         await two._heir.stop()
         await three._heir.stop()
@@ -253,7 +254,7 @@ async def test_of_suspects_redis_hears_that_one_has_ended_before_the_next_runs(s
 
 
 async def test_a_dead_replicas_job_is_cancelled_by_whoever_takes_it_over(server):
-    async with replicas(server.url, lost_s=2.0) as ((one, built), (other, _)):
+    async with replicas(server.url) as ((one, built), (other, _)):
         await ask(one, built, request=long_request())
         await seen(other, lambda job: job.state == "running")
         await dead(one)
@@ -262,7 +263,7 @@ async def test_a_dead_replicas_job_is_cancelled_by_whoever_takes_it_over(server)
 
 
 async def test_without_the_request_a_dead_replicas_job_is_lost_and_starts_anew(server):
-    async with replicas(server.url, lost_s=2.0) as ((one, built), (other, spare)):
+    async with replicas(server.url) as ((one, built), (other, spare)):
         request, hold = long_request(n_slices=100), standing(built)
         await ask(one, built, request=request)
         await seen(other, lambda job: job.state == "running")
@@ -281,7 +282,7 @@ async def test_without_the_request_a_dead_replicas_job_is_lost_and_starts_anew(s
 
 @pytest.mark.parametrize("garbage", [b"x", b"CNDQ" + bytes(100)], ids=len)
 async def test_garbage_in_the_place_of_a_request_is_none(server, garbage):
-    async with replicas(server.url, lost_s=2.0) as ((one, built), (other, _)):
+    async with replicas(server.url) as ((one, built), (other, _)):
         await ask(one, built, request=long_request())
         await seen(other, lambda job: job.state == "running")
         await dead(one)
@@ -294,18 +295,18 @@ async def test_garbage_in_the_place_of_a_request_is_none(server, garbage):
 
 async def test_a_full_replica_takes_nothing_over(server):
     bounds = Bounds(jobs=0, size_bytes=1 << 20, ttl_s=60.0)
-    async with replicas(server.url, n=1, lost_s=1.0) as ((one, built),):
+    async with replicas(server.url, n=1) as ((one, built),):
         hold = standing(built, after=1)
         await ask(one, built, request=long_request(n_slices=30))
         await dead(one)
         built.model.slice_s = 3.0
         hold.let(SLICES)
-        async with replicas(server.url, n=1, lost_s=1.0, bounds=bounds) as ((full, idle),):
+        async with replicas(server.url, n=1, bounds=bounds) as ((full, idle),):
             await seen(full, lambda job: job.state == "queued")
             await asyncio.sleep(2.5)
             assert (await full.find("", "job")).state == "queued"
             assert idle.model.calls == []
-            async with replicas(server.url, n=1, lost_s=1.0) as ((free, _),):
+            async with replicas(server.url, n=1) as ((free, _),):
                 assert (await ended(free)).state == "succeeded"
 
 

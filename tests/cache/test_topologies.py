@@ -226,7 +226,7 @@ async def test_a_server_that_starts_while_a_node_is_dead_has_the_others(cluster)
 async def test_jobs_in_a_cluster_are_told_of_and_taken_over(cluster):
     nodes, _ = cluster
     url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
-    async with replicas(url, lost_s=2.0, timeout_s=30) as ((one, built), (other, spare)):
+    async with replicas(url, timeout_s=30) as ((one, built), (other, spare)):
         request = long_request(n_slices=300)
         for number in range(4):  # on several nodes, together
             await ask(one, built, job_id=str(number), request=request)

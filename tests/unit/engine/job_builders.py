@@ -36,7 +36,7 @@ async def job_house(
     *,
     bounds: Bounds = BOUNDS,
     slots: int = 1,
-    lost_s: float = 2.0,
+    lost_s: float = 60.0,
     drain_s: float = 0.0,
     timeout_s: float = 2.0,
     inherits: bool = True,
