@@ -96,7 +96,7 @@ def _run(command: list[str], folder: Path) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         cwd=folder,
         env={"PYTHONPATH": str(ROOT / "service"), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
     )

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def busy(server: Server) -> None:
 
 def in_grafana(expression: str) -> str:
     """With Grafana's variables as Grafana would fill them in."""
-    for name, value in {"$__rate_interval": "1m", "$model": "photos|sentences"}.items():
+    for name, value in {"$__rate_interval": "1h", "$model": "photos|sentences"}.items():
         expression = expression.replace(name, value)
     assert "$" not in expression, expression
     return expression
@@ -213,7 +214,8 @@ def test_rules_are_loaded_and_well(prometheus: Prometheus) -> None:
 
 def test_autoscalers_ask_for_something(prometheus: Prometheus) -> None:
     for trigger in one(overlay("autoscale-keda"), "ScaledObject")["spec"]["triggers"]:
-        (row,) = prometheus.query(trigger["metadata"]["query"])
+        query = trigger["metadata"]["query"]
+        (row,) = wait_for(partial(prometheus.query, query), Path(os.devnull))
         assert float(row["value"][1]) >= 0
         float(trigger["metadata"]["threshold"])
 
@@ -223,10 +225,10 @@ def test_adapter_answers_what_the_autoscaler_asks(prometheus: Prometheus) -> Non
     adapter = yaml.safe_load((KUBERNETES / "components" / "hpa" / "adapter.yaml").read_text())
     answered = {}
     for rule in adapter["rules"]:
-        assert prometheus.query(rule["seriesQuery"])
+        assert wait_for(partial(prometheus.query, rule["seriesQuery"]), Path(os.devnull))
         expression = rule["metricsQuery"].replace("<<.GroupBy>>", "pod")
         expression = expression.replace("<<.LabelMatchers>>", 'namespace="candor",pod=~"candor-0"')
-        (row,) = prometheus.query(expression)
+        (row,) = wait_for(partial(prometheus.query, expression), Path(os.devnull))
         assert row["metric"] == {"pod": "candor-0"}
         assert float(row["value"][1]) >= 0
         answered[rule["name"]["as"]] = row

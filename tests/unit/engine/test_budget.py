@@ -106,12 +106,11 @@ async def test_a_budget_is_not_part_of_the_question():
 
 async def test_one_who_has_a_budget_does_not_cut_short_one_who_has_none(ahead):
     async with rig(held(holds="perturb")) as house:
-        hurried, patient = (
-            asyncio.create_task(
-                house.engine.explain(explain_request(Lime(2000), budget_s=budget), NEVER)
-            )
-            for budget in (60, None)
+        hurried = asyncio.create_task(
+            house.engine.explain(explain_request(Lime(2000), budget_s=60), NEVER)
         )
+        await until(lambda: aboard(house) == 1)
+        patient = asyncio.create_task(house.engine.explain(explain_request(Lime(2000)), NEVER))
         await until(lambda: aboard(house) == 2)
         ahead(60)
         house.model.hold.let(1)
@@ -186,12 +185,10 @@ async def test_a_deadline_stops_the_work_within_a_slice_and_says_so():
         house.model.hold.let(2)
         with pytest.raises(DeadlineExceeded):
             await house.engine.explain(explain_request(LONG), Deadline.after(0.1))
-        began = house.model.n_calls("perturb")
-        assert began <= 3
         house.model.hold.let(100)
         await settled(house)
         await idle(house)
-        assert house.model.n_calls("perturb") == began
+        assert house.model.n_calls("perturb") <= 3
 
 
 async def test_cancellation_stops_the_work_within_a_slice():

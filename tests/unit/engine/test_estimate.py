@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from candor.engine.deadline import Deadline
@@ -37,9 +39,11 @@ async def test_an_estimate_runs_no_explanation():
 async def test_the_time_is_what_such_work_has_taken():
     async with rig(LinearModel(slice_s=0.01, slice_rows=1)) as house:
         request = explain_request(Occlusion(), cache="bypass")
+        began = time.perf_counter()
         await house.engine.explain(request, NEVER)
+        took_ms = 1000 * (time.perf_counter() - began)
         estimate = await house.engine.estimate(request)
-        assert 70 < estimate.milliseconds < 400  # seven windows of 10 ms, and the prediction
+        assert 70 < estimate.milliseconds < took_ms  # seven windows of 10 ms, and the prediction
 
 
 async def test_a_cached_answer_costs_what_it_costs():

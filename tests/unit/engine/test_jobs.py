@@ -34,7 +34,16 @@ from candor.errors import (
     Unsupported,
 )
 from candor.explain.options import Gradient, Lime
-from unit.engine.builders import IDENTITY, SECRET, LinearModel, explain_request, rig, rows, until
+from unit.engine.builders import (
+    IDENTITY,
+    SECRET,
+    Doled,
+    LinearModel,
+    explain_request,
+    rig,
+    rows,
+    until,
+)
 from unit.engine.job_builders import SLICES, ask, ended, job_house, long_request
 
 
@@ -148,17 +157,17 @@ async def test_a_defect_is_no_answer_and_tells_nothing():
 
 
 async def test_a_full_house_makes_a_job_late_and_not_lost():
-    limits = Limits(slots=1, explain_queue=0)
-    async with rig(LinearModel(slice_s=0.01), limits=limits) as built, job_house(built) as jobs:
+    limits, model = Limits(slots=1, explain_queue=0), LinearModel(hold=Doled(), holds="path")
+    async with rig(model, limits=limits) as built, job_house(built) as jobs:
         there = asyncio.create_task(
             built.engine.explain(long_request(seed=1, n_slices=20), Deadline())
         )
-        await until(lambda: built.model.n_calls("path") > 0)
+        await until(lambda: model.n_calls("path") > 0)
         await ask(jobs, built, request=long_request(n_slices=3))
+        labels = {"model": "linear", "reason": "queue_full", "class": "bulk"}
+        await until(lambda: built.value("candor_shed_total", **labels))
+        model.hold.let(100)
         assert (await ended(jobs)).state == "succeeded"
-        assert built.value(
-            "candor_shed_total", model="linear", reason="queue_full", **{"class": "bulk"}
-        )
         await there
 
 

@@ -138,14 +138,16 @@ async def test_a_fresh_seed_is_never_kept_and_differs():
     [(Gradient(), "gradient"), (IntegratedGradients(), "path"), (Lime(50), "perturb")],
 )
 async def test_twenty_equal_questions_at_once_are_one_computation(method, call):
-    async with rig(LinearModel(slice_s=0.005)) as house:
+    async with rig() as house:
         request = explain_request(method)
         await house.engine.explain(replace(request, cache="bypass"), NEVER)
         n_calls = house.model.n_calls(call)
         house.model.calls.clear()
-        explanations = await asyncio.gather(
-            *(house.engine.explain(request, NEVER) for _ in range(20))
-        )
+        house.model.hold = threading.Event()
+        asking = [asyncio.create_task(house.engine.explain(request, NEVER)) for _ in range(20)]
+        await until(lambda: aboard(house) == 20)
+        house.model.hold.set()
+        explanations = await asyncio.gather(*asking)
         assert house.model.n_calls(call) == n_calls
         assert house.model.n_calls("run") <= 1
         assert sorted(status for e in explanations for status in statuses(e)) == [
@@ -172,12 +174,16 @@ async def test_requests_that_overlap_share_what_they_have_in_common():
 
 @pytest.mark.parametrize("cache", ["bypass", "refresh"])
 async def test_who_wants_it_computed_anew_does_not_join_others(cache):
-    async with rig(LinearModel(slice_s=0.02)) as house:
+    hold = threading.Event()
+    async with rig(LinearModel(hold=hold)) as house:
         request = explain_request()
-        await asyncio.gather(
-            house.engine.explain(request, NEVER),
-            house.engine.explain(replace(request, cache=cache), NEVER),
-        )
+        both = [
+            asyncio.create_task(house.engine.explain(each, NEVER))
+            for each in (request, replace(request, cache=cache))
+        ]
+        await until(lambda: aboard(house) == 2)
+        hold.set()
+        await asyncio.gather(*both)
         # computed twice, though perhaps in one run
         assert sum(rows for name, rows in house.model.calls if name == "gradient") == 2
 
@@ -200,9 +206,13 @@ async def test_a_leader_who_leaves_does_not_take_the_answer_from_those_who_follo
 
 
 async def test_a_failure_reaches_all_who_share_it_and_is_not_kept():
-    model = LinearModel(fail=InvalidInput("no"), slice_s=0.02)
+    model = LinearModel(fail=InvalidInput("no"), hold=threading.Event())
     async with rig(model) as house:
-        asking = [house.engine.explain(explain_request(), NEVER) for _ in range(5)]
+        asking = [
+            asyncio.create_task(house.engine.explain(explain_request(), NEVER)) for _ in range(5)
+        ]
+        await until(lambda: aboard(house) == 5)
+        model.hold.set()
         failures = await asyncio.gather(*asking, return_exceptions=True)
         assert [type(failure) for failure in failures] == [InvalidInput] * 5
         assert house.model.n_calls("gradient") == 1
