@@ -179,15 +179,19 @@ async def test_one_who_leaves_while_it_waits_disturbs_nobody(server):
 
 
 async def test_a_lease_that_ran_out_with_its_holder_is_taken_over(server):
-    async with locking_rig(server.url, LinearModel()) as two:
+    async with locking_rig(server.url, LinearModel(), lease_s=3600) as two:
         first = await two.engine.explain(REQUEST, NEVER)
-        await unlocked(server)
+        await until(lambda: lock_asked(two) == 2)  # its release is asked later
         with server.client() as client:
             client.flushall()
             # As left behind by one who was killed.
-            client.set(f"candor:tests:{SCHEMA}:lock:{answer(first).key}", "theirs", px=400)
-        two.memory.forget(answer(first).key)
-        again = await two.engine.explain(REQUEST, NEVER)
+            left = f"candor:tests:{SCHEMA}:lock:{answer(first).key}"
+            client.set(left, "theirs")
+            two.memory.forget(answer(first).key)
+            asking = asyncio.create_task(two.engine.explain(REQUEST, NEVER))
+            await until(lambda: lock_asked(two) > 2)
+            client.pexpire(left, 1)
+        again = await asking
         assert answer(again).cache == "miss"
         assert locks(two) == {"computed": 1, "took_over": 1}
 

@@ -25,7 +25,11 @@ def redis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def replicas(redis, tmp_path_factory):
-    environ = {"CANDOR_REDIS_URL": redis.url, "CANDOR_CACHE_MEMORY_BYTES": "0"}
+    environ = {
+        "CANDOR_REDIS_URL": redis.url,
+        "CANDOR_REDIS_TIMEOUT_MS": "30000",  # a crowded machine is no slow Redis
+        "CANDOR_CACHE_MEMORY_BYTES": "0",
+    }
     with (
         running(tmp_path_factory.mktemp("one"), environ=environ) as one,
         running(tmp_path_factory.mktemp("two"), environ=environ) as two,

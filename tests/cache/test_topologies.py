@@ -2,10 +2,12 @@
 
 import asyncio
 import bisect
+import contextlib
 import subprocess
 import time
 
 import pytest
+import redis
 from redis.crc import key_slot
 
 from cache.redis_server import RedisServer, binary, free_port
@@ -68,11 +70,20 @@ def watched(tmp_path):
     )
     with (tmp_path / "sentinel.log").open("wb") as log:
         process = subprocess.Popen([binary(), settings, "--sentinel"], stdout=log, stderr=log)
+    with redis.Redis(port=port) as client:
+        while not knows_replica(client):
+            time.sleep(0.05)
     yield master, replica, f"127.0.0.1:{port}"
     process.kill()
     process.wait()
     master.kill()
     replica.kill()
+
+
+def knows_replica(sentinel):
+    with contextlib.suppress(redis.ConnectionError):
+        return bool(sentinel.execute_command("SENTINEL", "REPLICAS", "answers"))
+    return False
 
 
 async def test_a_master_that_dies_is_replaced_without_a_request_that_fails(watched):
@@ -116,7 +127,7 @@ def cluster(tmp_path):
     """Three masters, a third of the slots each."""
     nodes = started(
         tmp_path, 3, "--cluster-enabled", "yes", "--cluster-port", "{bus}",
-        "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000",
+        "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "60000",
     )  # fmt: skip
     clients = [node.client() for node in nodes]
     for number, client in enumerate(clients):
@@ -202,7 +213,7 @@ async def test_a_dead_node_of_a_cluster_costs_what_it_held_and_no_more(cluster):
         # It comes back, empty: what it is to hold is stored again, and found.
         nodes[0].start(
             "--cluster-enabled", "yes", "--cluster-port", str(free_port()),
-            "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000",
+            "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "60000",
         )  # fmt: skip
 
         async def whole():

@@ -220,7 +220,7 @@ def test_what_a_busy_service_refuses_is_counted(tmp_path: Path) -> None:
     environ = {"CANDOR_EXPLAIN_QUEUE": "1", "CANDOR_WORKERS": "1"}
     with running(tmp_path, environ=environ) as tight:
         mix = ("--mix", "digits-lenet:lime", "--seconds", "1.5")
-        report = load(tight, *mix, "--rate", "100", "--max-under-way", "6")
+        report = load(tight, *mix, "--rate", "2000", "--max-under-way", "6")
         total = report["stages"][0]["total"]
         assert total["failures"].get("overloaded", 0) > 0
         assert total["n_due"] == total["n_ok"] + sum(total["failures"].values())

@@ -175,7 +175,7 @@ def test_a_fixed_number_of_rows_takes_any_number(client: Client, size: int, n: i
 @pytest.mark.parametrize("name", MODULES)
 def test_integrated_gradients_are_complete(client: Client, name: str) -> None:
     x = rows(name, 1)
-    options = {"integrated_gradients": {"n_steps": 128}}
+    options = {"integrated_gradients": {"n_steps": 1024}}
     answer = client.explain(name, [options], targets=0, tensors={"x": x}).of("integrated_gradients")
     figures = answer.trust["figures"]
     # A change that happens to be small has a large relative gap: measure by what was distributed.

@@ -139,24 +139,27 @@ def test_occlusion_is_what_the_score_loses_without_a_step(case: Case) -> None:
 
 
 def test_lime_weighs_slices_of_time_as_taking_them_away_does(case: Case) -> None:
-    x = waves(1)
     options = {"n_segments": 6, "n_samples": 400}
-    found = case.client.explain("sounds", [{"lime": options}], targets=2, tensors={"wave": x})
-    answer = found.of("lime")
-    assert answer.segments is not None
     slices = np.repeat(np.arange(6), STEPS // 6)
-    np.testing.assert_array_equal(answer.segments, slices)
-    weights = answer.values[:: STEPS // 6]
-    np.testing.assert_array_equal(answer.values, weights[slices])
-    without = np.repeat(x, 6, axis=0)
-    for number, row in enumerate(without):
-        row[slices == number] = x.mean()
-    exact = [
-        np.exp(s) / np.exp(s).sum(1, keepdims=True)
-        for s in (scores(case, x), scores(case, without))
-    ]
-    losses = exact[0][0, 2] - exact[1][:, 2]
-    assert np.corrcoef(weights, losses)[0, 1] > 0.8, f"seed {SEED}: {weights} {losses}"
+    correlations = []
+    for _ in range(5):  # of single rows one in 160 is far from linear
+        x = waves(1)
+        found = case.client.explain("sounds", [{"lime": options}], targets=2, tensors={"wave": x})
+        answer = found.of("lime")
+        assert answer.segments is not None
+        np.testing.assert_array_equal(answer.segments, slices)
+        weights = answer.values[:: STEPS // 6]
+        np.testing.assert_array_equal(answer.values, weights[slices])
+        without = np.repeat(x, 6, axis=0)
+        for number, row in enumerate(without):
+            row[slices == number] = x.mean()
+        exact = [
+            np.exp(s) / np.exp(s).sum(1, keepdims=True)
+            for s in (scores(case, x), scores(case, without))
+        ]
+        losses = exact[0][0, 2] - exact[1][:, 2]
+        correlations.append(np.corrcoef(weights, losses)[0, 1])
+    assert np.median(correlations) > 0.8, f"seed {SEED}: {correlations}"
 
 
 def test_cam_under_a_mask_adds_up_to_the_score(case: Case) -> None:

@@ -38,7 +38,7 @@ async def job_house(
     slots: int = 1,
     lost_s: float = 60.0,
     drain_s: float = 0.0,
-    timeout_s: float = 2.0,
+    timeout_s: float = 30.0,
     inherits: bool = True,
 ) -> AsyncIterator[Jobs]:
     """The jobs of one replica; drained at the end, unless the block did."""
