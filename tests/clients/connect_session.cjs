@@ -11,14 +11,18 @@ const [url, file] = process.argv.slice(2);
 const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, fs.readFileSync(file)));
 const service = registry.getService("candor.v1.ExplanationService");
 
-const sentence = { case: "texts", value: { texts: ["Not a bad film."] } };
-const asked = (nSamples, seed = 0, model = "sentences") => ({
+const sentence = ["Not a bad film."];
+const asked = (nSamples, seed = 0, model = "sentences", texts = sentence) => ({
   explain: {
     model,
-    input: { rows: sentence },
+    input: { rows: { case: "texts", value: { texts } } },
     methods: [{ options: { case: "lime", value: { nSamples, seed: BigInt(seed) } } }],
   },
 });
+
+// A minute of work: what is to end before it does so on every machine.
+const many = Array.from({ length: 100 }, (_, number) => `Not a bad film, number ${number}.`);
+const endless = () => asked(100000, -1, "sentences", many);
 
 async function refused(stream) {
   try {
@@ -53,9 +57,9 @@ async function session(useBinaryFormat) {
   const unary = await client.explain(asked(4000, 5).explain);
   found.unary = Buffer.from(unary.attributions[0].values.data).toString("base64");
   found.unknown = await refused(client.explainStream(asked(10, 0, "fotos")));
-  found.late = await refused(client.explainStream(asked(100000, -1), { timeoutMs: 200 }));
+  found.late = await refused(client.explainStream(endless(), { timeoutMs: 200 }));
   const leaving = new AbortController();
-  const left = client.explainStream(asked(100000, -1), { signal: leaving.signal });
+  const left = client.explainStream(endless(), { signal: leaving.signal });
   setTimeout(() => leaving.abort(), 200);
   found.left = await refused(left);
   const packed = createConnectTransport({
